@@ -1,0 +1,2 @@
+// Package capacity says what a number of replicas can do.
+package capacity

@@ -1,0 +1,2 @@
+// Package forecast says how much demand is expected ahead.
+package forecast

@@ -1,0 +1,2 @@
+// Package perfmodel says what one replica can do.
+package perfmodel

@@ -1,0 +1,80 @@
+package perfmodel
+
+import "math"
+
+// Prefill holds the coefficients of one prefill step of one replica. Each field adds time; none is ever negative.
+type Prefill struct {
+	// WeightReadMs is the time to read all weights once: the roof of short prompts.
+	WeightReadMs float64 `json:"weightReadMs"`
+	// GEMMMsPerToken is the time of the matrix products of one new token: the roof of long prompts.
+	GEMMMsPerToken float64 `json:"gemmMsPerToken"`
+	// AttentionMsPerTokenSquared is q: attention costs q*(n^2 + 2*n*c).
+	AttentionMsPerTokenSquared float64 `json:"attentionMsPerTokenSquared"`
+	// PerTokenMs is what neither roof hides: elementwise kernels and the bytes of the all-reduces.
+	PerTokenMs float64 `json:"perTokenMs"`
+	// OverheadMs is what a step costs whatever it holds: launches, the output head, all-reduce latency, the scheduler.
+	OverheadMs float64 `json:"overheadMs"`
+}
+
+// StepMs is the time of one prompt of newTokens to compute after cachedTokens whose KV cache is reused.
+// Inputs that are negative or not numbers count as zero; the result is finite and never negative.
+func (p Prefill) StepMs(newTokens, cachedTokens float64) float64 {
+	n, c := clean(newTokens), clean(cachedTokens)
+	return p.BatchMs(n, n*n+2*n*c)
+}
+
+// BatchMs is the time of several prompts computed in one step: newTokens is the sum of their new tokens, attention the
+// sum of n^2 + 2*n*c over them (science: the sums of each term).
+func (p Prefill) BatchMs(newTokens, attention float64) float64 {
+	n := clean(newTokens)
+	return smoothMax(p.WeightReadMs, p.GEMMMsPerToken*n) + p.AttentionMsPerTokenSquared*clean(attention) +
+		p.PerTokenMs*n + p.OverheadMs
+}
+
+// Decode holds the coefficients of one decode step of one replica: f(B) + kappa*S, affine in the summed context S.
+type Decode struct {
+	// WeightReadMs is the time to read all weights once: the roof of small batches.
+	WeightReadMs float64 `json:"weightReadMs"`
+	// GEMMMsPerSequence is the time of the matrix products of one sequence: the roof of large batches.
+	GEMMMsPerSequence float64 `json:"gemmMsPerSequence"`
+	// PerSequenceMs is what neither roof hides: elementwise kernels, sampling, the bytes of the all-reduces.
+	PerSequenceMs float64 `json:"perSequenceMs"`
+	// OverheadMs is what a step costs whatever it holds.
+	OverheadMs float64 `json:"overheadMs"`
+	// KVMsPerToken is kappa: the time to read the KV cache of one token.
+	KVMsPerToken float64 `json:"kvMsPerToken"`
+}
+
+// StepMs is the time of one step of sequences whose contexts sum to contextTokens.
+// Inputs that are negative or not numbers count as zero; the result is finite and never negative.
+func (d Decode) StepMs(sequences, contextTokens float64) float64 {
+	return d.BaseMs(sequences) + d.KVMsPerToken*clean(contextTokens)
+}
+
+// BaseMs is f(B), the part of a step that does not depend on the context: what k steps of an unchanged batch share.
+func (d Decode) BaseMs(sequences float64) float64 {
+	b := clean(sequences)
+	return smoothMax(d.WeightReadMs, d.GEMMMsPerSequence*b) + d.PerSequenceMs*b + d.OverheadMs
+}
+
+// Transfer is the move of a prompt's KV cache from a prefill replica to a decode replica.
+type Transfer struct {
+	LatencyMs  float64 `json:"latencyMs"`
+	MsPerToken float64 `json:"msPerToken"`
+}
+
+// Ms is the time to move the KV cache of tokens. Inputs that are negative or not numbers count as zero.
+func (t Transfer) Ms(tokens float64) float64 { return t.LatencyMs + t.MsPerToken*clean(tokens) }
+
+// smoothMax joins two roofs as the root of their squares' sum. Where the roofs meet a step costs sqrt(2) of either: that
+// is how far matrix products of 128 to 256 rows stay below both (0.46..0.62 of peak compute at 256 tokens, where long
+// prompts reach about 0.7).
+func smoothMax(a, b float64) float64 { return math.Sqrt(a*a + b*b) }
+
+// clean makes a count usable: what is negative or not a number is zero, and infinity is a number no service reaches.
+func clean(x float64) float64 {
+	if !(x > 0) {
+		return 0
+	}
+	return min(x, 1e15)
+}
