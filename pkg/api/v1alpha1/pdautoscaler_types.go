@@ -1,0 +1,144 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// PausedAnnotation on a PDAutoscaler stops every write to its target for as
+// long as it is there. Its value is the reason, shown in the status.
+const PausedAnnotation = "pdautoscaler.io/paused"
+
+// PDAutoscaler sets the replicas of the prefill and the decode role of one
+// inference service so that it keeps its TTFT and TPOT objectives on the
+// fewest GPUs.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=pdautoscalers,singular=pdautoscaler,shortName=pda,scope=Namespaced,categories=all
+// +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.spec.mode`
+// +kubebuilder:printcolumn:name="Prefill",type=string,JSONPath=`.status.roles.prefill.replicas`,description="ready of desired prefill replicas"
+// +kubebuilder:printcolumn:name="Decode",type=string,JSONPath=`.status.roles.decode.replicas`,description="ready of desired decode replicas"
+// +kubebuilder:printcolumn:name="GPUs",type=string,JSONPath=`.status.gpus.summary`,description="GPUs held of the budget"
+// +kubebuilder:printcolumn:name="SLO",type=string,JSONPath=`.status.slo.state`,description="whether the objectives are met"
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`,priority=1
+type PDAutoscaler struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is what the autoscaler is asked to do.
+	// +required
+	Spec PDAutoscalerSpec `json:"spec"`
+	// status is what the autoscaler sees and did.
+	// +optional
+	Status PDAutoscalerStatus `json:"status,omitzero"`
+}
+
+// PDAutoscalerList is a list of PDAutoscalers.
+//
+// +kubebuilder:object:root=true
+type PDAutoscalerList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []PDAutoscaler `json:"items"`
+}
+
+// Mode says who writes the replicas.
+// +kubebuilder:validation:Enum=Auto;Recommend;Metrics
+type Mode string
+
+// The modes.
+const (
+	// ModeAuto writes the replicas.
+	ModeAuto Mode = "Auto"
+	// ModeRecommend decides and reports, and writes nothing.
+	ModeRecommend Mode = "Recommend"
+	// ModeMetrics offers the decision as metrics to an HPA or to KEDA, and writes nothing.
+	ModeMetrics Mode = "Metrics"
+)
+
+// PDAutoscalerSpec is what the autoscaler is asked to do.
+//
+// A replica takes at least as many GPUs as its tensor parallelism, so a budget
+// below the sum checked here can never hold both minimums.
+// +kubebuilder:validation:XValidation:rule="!has(self.budget) || self.budget.gpus >= self.roles.prefill.min * (has(self.roles.prefill.parallelism) ? self.roles.prefill.parallelism.tensor : 1) + self.roles.decode.min * (has(self.roles.decode.parallelism) ? self.roles.decode.parallelism.tensor : 1)",message="budget.gpus must hold the minimum of both roles: at least roles.prefill.min x parallelism.tensor + roles.decode.min x parallelism.tensor"
+type PDAutoscalerSpec struct {
+	// mode says who writes the replicas: Auto writes them, Recommend only
+	// reports what it would write, Metrics offers it to an HPA or to KEDA.
+	// +optional
+	// +kubebuilder:default=Recommend
+	Mode Mode `json:"mode,omitempty"`
+
+	// target is the scaled service.
+	// +required
+	Target TargetReference `json:"target"`
+
+	// roles are the roles of the service and their limits.
+	// +required
+	Roles Roles `json:"roles"`
+
+	// model is the model that the service runs.
+	// +required
+	Model Model `json:"model"`
+
+	// gpu is the type of GPU as the catalogue names it, such as H200. When it is
+	// left out it is read from the nodes that the replicas run on.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	GPU string `json:"gpu,omitempty"`
+
+	// slo are the objectives to keep.
+	// +required
+	SLO SLO `json:"slo"`
+
+	// budget is the most that both roles together may hold. Without it only the
+	// maximum of each role limits them.
+	// +optional
+	Budget *Budget `json:"budget,omitempty"`
+
+	// signals says where the readings come from.
+	// +optional
+	// +kubebuilder:default={}
+	Signals Signals `json:"signals,omitzero"`
+
+	// behavior says how quickly and how carefully replicas may change.
+	// +optional
+	// +kubebuilder:default={}
+	Behavior Behavior `json:"behavior,omitzero"`
+
+	// rebalance governs GPUs that go from one role to the other.
+	// +optional
+	// +kubebuilder:default={}
+	Rebalance Rebalance `json:"rebalance,omitzero"`
+}
+
+// TargetKind is a kind of scaled service.
+// +kubebuilder:validation:Enum=RoleBasedGroup
+type TargetKind string
+
+// TargetRoleBasedGroup is a RoleBasedGroup of workloads.x-k8s.io.
+const TargetRoleBasedGroup TargetKind = "RoleBasedGroup"
+
+// TargetReference names the scaled service, in the namespace of the PDAutoscaler.
+type TargetReference struct {
+	// kind of the target.
+	// +optional
+	// +kubebuilder:default=RoleBasedGroup
+	Kind TargetKind `json:"kind,omitempty"`
+	// name of the target.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// Budget is the most that both roles together may hold.
+type Budget struct {
+	// gpus is the number of GPUs. Replicas that start or terminate hold theirs.
+	// +required
+	// +kubebuilder:validation:Minimum=2
+	// +kubebuilder:validation:Maximum=100000
+	GPUs int32 `json:"gpus"`
+}
