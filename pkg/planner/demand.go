@@ -1,0 +1,161 @@
+package planner
+
+import (
+	"time"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/capacity"
+	"github.com/pdautoscaler/pdautoscaler/pkg/forecast"
+)
+
+// maxSamples bounds each forecast series.
+const maxSamples = 64
+
+// fullKV is the share of KV cache in use from which a decode replica admits
+// nothing more: engines keep a little for the sequences that they run.
+const fullKV = 0.9
+
+// findBackPressure decides whether prefill's queue is decode's doing. A
+// prefill worker that has no decode replica to hand its KV cache to waits, and
+// so does its queue; growing prefill would not help (facts: the decode engine
+// reserves its blocks before the prefill request is queued).
+func (p *round) findBackPressure() {
+	waiting, full := p.fresh(p.snap.Signals.DecodeWaiting), p.fresh(p.snap.Signals.DecodeKVUseMax)
+	if waiting.Or(0) > 0 && full.Or(0) >= fullKV {
+		p.backPressure = sprintf("%.0f requests wait in decode with its KV cache %.0f %% full: more prefill replicas would not help", waiting.Value, 100*full.Value)
+		p.note(ReasonBackPressure, Prefill, p.backPressure)
+	}
+}
+
+func (p *round) fresh(r Reading) Reading { return r.Fresh(p.now, p.spec.Behavior.MaxAgeSeconds) }
+
+// lengths are the token counts of a mean request.
+type lengths struct{ input, output float64 }
+
+// demand works out the traffic a role must be sized for: the larger of what
+// arrives now and what is forecast for when a replica asked for now would be
+// ready, and a queue that is too long for the objective on top.
+func (p *round) demand(r *roleRound) (capacity.Traffic, bool) {
+	s := &p.snap.Signals
+	rate := p.fresh(s.RequestsPerSecond)
+	if !rate.Ok() {
+		r.d.Demand.Why = reason(rate, "the arrival rate is not known")
+		return capacity.Traffic{}, false
+	}
+	now := rate.Or(0)
+	mean := lengths{p.fresh(s.InputTokens).Or(0), p.fresh(s.OutputTokens).Or(0)}
+	if now > 0 {
+		mean = p.rememberedLengths(mean)
+		if mean.input <= 0 || mean.output <= 0 {
+			r.d.Demand.Why = "requests arrive but their token counts are not known yet"
+			return capacity.Traffic{}, false
+		}
+	}
+
+	horizon := r.horizon(p.spec)
+	ahead := p.ahead(p.mem.Requests, now, horizon)
+	in := p.ahead(p.mem.Input, now*mean.input, horizon)
+	out := p.ahead(p.mem.Output, now*mean.output, horizon)
+	base := max(now, ahead)
+	backlog := p.backlog(r, base, horizon)
+
+	t := capacity.Traffic{
+		RequestsPerSecond: base + backlog,
+		ArrivalSCV:        p.fresh(s.ArrivalSCV).Or(1),
+		CachedShare:       min(p.fresh(s.CachedShare).Or(0), 0.99),
+	}
+	if base <= 0 && backlog > 0 {
+		// Nothing arrives any more, but what waits has to be worked off.
+		mean = p.rememberedLengths(mean)
+		t.Input, t.Output = capacity.Lengths{Mean: mean.input, SCV: 1}, capacity.Lengths{Mean: mean.output, SCV: 1}
+	}
+	if base > 0 {
+		t.Input = capacity.Lengths{Mean: max(in, now*mean.input) / base, SCV: p.fresh(s.InputSCV).Or(1)}
+		t.Output = capacity.Lengths{Mean: max(out, now*mean.output) / base, SCV: p.fresh(s.OutputSCV).Or(1)}
+	}
+	r.d.Demand = Demand{Known: true, RequestsPerSecond: t.RequestsPerSecond, NowPerSecond: now, ForecastPerSecond: ahead,
+		BacklogPerSecond: backlog, InputTokens: t.Input.Mean, OutputTokens: t.Output.Mean, CachedShare: t.CachedShare}
+	return t, true
+}
+
+// rememberedLengths fills in lengths that are not known now from the last ones
+// that were: requests have started, but none has finished to be measured.
+func (p *round) rememberedLengths(now lengths) lengths {
+	for i := len(p.mem.Requests) - 1; i >= 0 && (now.input <= 0 || now.output <= 0); i-- {
+		rate := p.mem.Requests[i].Value
+		if rate <= 0 || i >= len(p.mem.Input) || i >= len(p.mem.Output) {
+			continue
+		}
+		if now.input <= 0 {
+			now.input = p.mem.Input[i].Value / rate
+		}
+		if now.output <= 0 {
+			now.output = p.mem.Output[i].Value / rate
+		}
+	}
+	return now
+}
+
+// remember appends the demand of this moment to the series forecasts are made from.
+func (p *round) remember() {
+	s := &p.snap.Signals
+	rate := p.fresh(s.RequestsPerSecond)
+	if !rate.Ok() {
+		return
+	}
+	now := rate.Or(0)
+	mean := p.rememberedLengths(lengths{p.fresh(s.InputTokens).Or(0), p.fresh(s.OutputTokens).Or(0)})
+	if now > 0 && (mean.input <= 0 || mean.output <= 0) {
+		return
+	}
+	for series, value := range map[*[]forecast.Sample]float64{&p.mem.Requests: now, &p.mem.Input: now * mean.input, &p.mem.Output: now * mean.output} {
+		*series = append(*series, forecast.Sample{At: p.now, Value: value})
+		if extra := len(*series) - maxSamples; extra > 0 {
+			*series = (*series)[extra:]
+		}
+	}
+}
+
+// ahead returns the value expected one horizon from now.
+func (p *round) ahead(series []forecast.Sample, now float64, horizon time.Duration) float64 {
+	v, ok := forecast.Ahead(series, p.now, horizon)
+	if !ok || !finite(v) {
+		return now
+	}
+	return max(0, v)
+}
+
+// horizon is how far ahead a decision must look: the time until a replica that
+// is asked for now serves, and the interval until the next decision.
+func (r *roleRound) horizon(s *Spec) time.Duration {
+	startup := s.Behavior.StartupSeconds
+	if r.pool.StartupSeconds.Ok() {
+		startup = Seconds(r.pool.StartupSeconds.Or(0))
+	}
+	return (min(startup, s.Behavior.StartTimeoutSeconds) + s.Behavior.IntervalSeconds).Duration()
+}
+
+// backlog turns the requests that wait beyond what the objective allows into a
+// rate that works them off within one horizon. By Little's law rate × TTFT* may
+// wait without harm. It never more than doubles the demand: a queue is no
+// reason to jump without bound.
+func (p *round) backlog(r *roleRound, rate float64, horizon time.Duration) float64 {
+	waiting, allowed := p.fresh(p.snap.Signals.DecodeWaiting).Or(0), 0.0
+	if r.role == Prefill {
+		if p.backPressure != "" {
+			return 0
+		}
+		waiting, allowed = p.fresh(p.snap.Signals.PrefillWaiting).Or(0), rate*p.spec.TTFT.Ms/1000
+	}
+	most := rate
+	for i := range p.mem.Requests {
+		most = max(most, p.mem.Requests[i].Value)
+	}
+	return min(max(0, waiting-allowed)/max(horizon.Seconds(), 1), most)
+}
+
+func reason(r Reading, otherwise string) string {
+	if r.Why != "" {
+		return r.Why
+	}
+	return otherwise
+}

@@ -1,0 +1,166 @@
+package planner
+
+import "strings"
+
+// finish fills in the parts of the decision that people read, and the memory
+// of what was done.
+func (p *round) finish() (Decision, Memory) {
+	for _, r := range p.roles() {
+		switch {
+		case r.d.To > r.d.From:
+			r.mem.LastUp = p.now
+			p.d.GPUs.Requested += (r.d.To - r.d.From) * r.gpus
+		case r.d.To < r.d.From:
+			r.mem.LastDown = p.now
+		}
+		p.predict(r)
+		r.d.Because = p.sentence(r)
+	}
+	if p.mem.Move != nil {
+		move := *p.mem.Move
+		p.d.Move = &move
+	}
+	p.d.Summary = p.summary()
+	return p.d, p.mem
+}
+
+// predict writes down the latency before and after the decision.
+func (p *round) predict(r *roleRound) {
+	if r.curve.latencyMs == nil {
+		return
+	}
+	at := func(n int) *float64 {
+		if n <= 0 || n > r.top() {
+			return nil
+		}
+		ratio := r.curve.ratio(n)
+		if ratio >= worstRatio {
+			return nil
+		}
+		ms := ratio * r.curve.limitMs
+		return &ms
+	}
+	r.d.BeforeMs, r.d.AfterMs = at(r.d.From), at(r.d.To)
+}
+
+// objectiveText says an objective as people say it: "p95 TTFT 2000 ms".
+func (r *roleRound) objectiveText(s *Spec) string {
+	name, o := "TTFT", s.TTFT
+	if r.role == Decode {
+		name, o = "TPOT", s.TPOT
+	}
+	return sprintf("p%.4g %s %.4g ms", 100*o.Quantile, name, o.Ms)
+}
+
+// sentence explains one role's count.
+func (p *round) sentence(r *roleRound) string {
+	if r.fixed != "" {
+		return sprintf("%s stays at %d: %s.", r.role, r.d.From, r.fixedBecause)
+	}
+	var b strings.Builder
+	switch {
+	case r.d.To > r.d.From:
+		b.WriteString(sprintf("%s goes up from %d to %d", r.role, r.d.From, r.d.To))
+	case r.d.To < r.d.From:
+		b.WriteString(sprintf("%s goes down from %d to %d", r.role, r.d.From, r.d.To))
+	default:
+		b.WriteString(sprintf("%s stays at %d", r.role, r.d.From))
+	}
+	b.WriteString(": ")
+	b.WriteString(p.cause(r))
+	if p.backPressure != "" && r.role == Prefill {
+		b.WriteString("; " + p.backPressure)
+	}
+	return b.String() + "."
+}
+
+// cause says why, with the numbers that made it so.
+func (p *round) cause(r *roleRound) string {
+	demand := "the demand is not known (" + r.d.Demand.Why + ")"
+	if r.known {
+		demand = p.demandText(r)
+	}
+	last := ""
+	if n := len(r.d.Steps); n > 0 {
+		last = r.d.Steps[n-1].Detail
+	}
+	switch r.d.Binding {
+	case ReasonSteady:
+		return demand + sprintf(" %s %s", needText(r), p.holdText(r, r.d.To))
+	case ReasonObjective:
+		return demand + sprintf(" %s %s", needText(r), p.holdText(r, r.d.To))
+	case ReasonWindow:
+		return demand + sprintf(" %s, but more were needed within the last %s, or it was not known", needText(r), p.spec.Behavior.DownWindowSeconds.Duration())
+	case ReasonDemandUnknown:
+		return demand + ", so nothing goes down"
+	}
+	if last == "" {
+		last = string(r.d.Binding)
+	}
+	return demand + sprintf(" %s; %s", needText(r), last)
+}
+
+// demandText says what arrives, in the role's own work.
+func (p *round) demandText(r *roleRound) string {
+	d := &r.d.Demand
+	if d.RequestsPerSecond <= 0 {
+		return "no requests arrive, which"
+	}
+	ahead := ""
+	if d.ForecastPerSecond > 1.02*d.NowPerSecond {
+		ahead = sprintf(" (%.3g now, %.3g expected when a new replica would be ready)", d.NowPerSecond, d.ForecastPerSecond)
+	}
+	if d.BacklogPerSecond > 0.01*d.RequestsPerSecond {
+		ahead += sprintf(" (%.3g of it to work off the queue)", d.BacklogPerSecond)
+	}
+	if r.role == Prefill {
+		cached := ""
+		if d.CachedShare > 0 {
+			cached = sprintf(", %.0f %% of them cached,", 100*d.CachedShare)
+		}
+		return sprintf("%.3g requests/s%s of %.0f prompt tokens%s", d.RequestsPerSecond, ahead, d.InputTokens, cached)
+	}
+	return sprintf("%.3g requests/s%s of %.0f output tokens", d.RequestsPerSecond, ahead, d.OutputTokens)
+}
+
+func needText(r *roleRound) string {
+	if !r.known {
+		return ""
+	}
+	if r.need == 1 {
+		return "need 1 replica"
+	}
+	return sprintf("need %d replicas", r.need)
+}
+
+// holdText says what the model predicts with n replicas.
+func (p *round) holdText(r *roleRound, n int) string {
+	if r.curve.latencyMs == nil || n <= 0 || n > r.top() {
+		return "for " + r.objectiveText(p.spec)
+	}
+	ratio := r.curve.ratio(n)
+	if ratio >= worstRatio {
+		return sprintf("for %s (%d are overloaded)", r.objectiveText(p.spec), n)
+	}
+	return sprintf("for %s (%.4g ms predicted with %d)", r.objectiveText(p.spec), ratio*r.curve.limitMs, n)
+}
+
+// summary is the decision in one sentence.
+func (p *round) summary() string {
+	var parts []string
+	for _, r := range p.roles() {
+		if r.d.To != r.d.From {
+			parts = append(parts, sprintf("%s %d -> %d (%s)", r.role, r.d.From, r.d.To, r.d.Binding))
+		}
+	}
+	if m := p.d.Move; m != nil {
+		parts = append(parts, sprintf("%d GPUs are moving from %s to %s (%s)", m.GPUs, m.From, m.To, m.Phase))
+	}
+	if m := p.d.Ended; m != nil {
+		parts = append(parts, sprintf("the move of %d GPUs from %s to %s ended: %s", m.GPUs, m.From, m.To, m.Phase))
+	}
+	if len(parts) == 0 {
+		return sprintf("no change: prefill %d (%s), decode %d (%s)", p.prefill.d.To, p.prefill.d.Binding, p.decode.d.To, p.decode.d.Binding)
+	}
+	return strings.Join(parts, "; ")
+}

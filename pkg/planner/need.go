@@ -1,0 +1,181 @@
+package planner
+
+import (
+	"math"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/capacity"
+)
+
+// attainableSlack is how close to the best latency that any count can give an
+// objective is taken. An objective under that floor (one prompt's own prefill
+// time, one decode step's weight read) cannot be met by more replicas; the role
+// is then sized for the floor and this share of waiting on top, not for ever more.
+const attainableSlack = 0.10
+
+// worstRatio caps the ratio of latency to objective. A pool that is overloaded
+// has no latency; its ratio is this times its load, so that less overloaded is better.
+const worstRatio = 1e6
+
+// curve is one role's latency, as a share of its objective, by replica count.
+// Values are worked out once and only when asked for.
+type curve struct {
+	latencyMs func(n int) (ms, load float64)
+	limitMs   float64 // the objective, or the attainable part of it
+	memo      []float64
+}
+
+// ratio returns latency over objective with n replicas: at most 1 is good.
+// It falls with n. No replicas serve no demand.
+func (c *curve) ratio(n int) float64 {
+	if c.latencyMs == nil {
+		return 0
+	}
+	if n <= 0 {
+		return math.Inf(1)
+	}
+	if v := c.memo[n]; v >= 0 {
+		return v
+	}
+	ms, load := c.latencyMs(n)
+	v := min(ms/c.limitMs, worstRatio)
+	if !finite(ms) {
+		v = worstRatio * max(1, load)
+	}
+	c.memo[n] = v
+	return v
+}
+
+// smallest returns the fewest replicas up to most that hold the objective, or
+// most when none does.
+func (c *curve) smallest(most int) (n int, holds bool) {
+	if c.latencyMs == nil {
+		return 0, true
+	}
+	if c.ratio(most) > 1 {
+		return most, false
+	}
+	low, high := 0, most // low does not hold, high does
+	for high-low > 1 {
+		if middle := (low + high) / 2; c.ratio(middle) <= 1 {
+			high = middle
+		} else {
+			low = middle
+		}
+	}
+	return high, true
+}
+
+// curveOf returns the latency curve of a role at the given traffic.
+func (p *round) curveOf(r *roleRound, t capacity.Traffic) curve {
+	if t.RequestsPerSecond <= 0 {
+		return curve{}
+	}
+	c := curve{memo: make([]float64, r.top()+1)}
+	for i := range c.memo {
+		c.memo[i] = -1
+	}
+	s := &p.spec.Service
+	var objective capacity.Objective
+	var floor float64
+	if r.role == Prefill {
+		objective = p.spec.TTFT
+		handover := 0.0
+		if s.TTFTEndsAt == capacity.EndsAtDecode {
+			handover = p.handoverMs(t)
+		}
+		c.latencyMs = func(n int) (float64, float64) {
+			pool := s.PrefillPool(n, t)
+			return pool.TTFTQuantileMs(objective.Quantile) + handover, pool.Load
+		}
+		floor = s.PrefillPool(r.top(), t).FloorMs(objective.Quantile) + handover
+	} else {
+		objective = p.spec.TPOT
+		c.latencyMs = func(n int) (float64, float64) {
+			pool := s.DecodePool(n, t)
+			return pool.TPOTQuantileMs(objective.Quantile), pool.LoadFor(objective)
+		}
+		floor = s.DecodePool(r.top(), t).FloorMs(objective.Quantile)
+	}
+	c.limitMs = objective.Ms
+	if finite(floor) && floor*(1+attainableSlack) > objective.Ms {
+		c.limitMs = floor * (1 + attainableSlack)
+	}
+	return c
+}
+
+// handoverMs is the part of a TTFT that ends at decode: KV transfer and first step.
+func (p *round) handoverMs(t capacity.Traffic) float64 {
+	ms := p.spec.Service.DecodePool(max(1, p.decode.pool.Desired), t).HandoverMs()
+	if !finite(ms) {
+		return 0
+	}
+	return ms
+}
+
+// top is the largest count that may be asked about.
+func (r *roleRound) top() int { return max(r.spec.Max, r.pool.Desired, 1) + 1 }
+
+// sizeRoles works out, per role, how many replicas the demand needs.
+func (p *round) sizeRoles() {
+	p.remember()
+	for _, r := range p.roles() {
+		traffic, known := p.demand(r)
+		if !known {
+			p.note(ReasonDemandUnknown, r.role, sprintf("the demand on %s is not known (%s): nothing goes down", r.role, r.d.Demand.Why))
+			continue
+		}
+		r.known = true
+		r.curve = p.curveOf(r, traffic)
+		var holds bool
+		r.need, holds = r.curve.smallest(r.spec.Max)
+		more := traffic
+		more.RequestsPerSecond *= 1 + p.spec.Behavior.Tolerance
+		wider := p.curveOf(r, more)
+		r.keep, _ = wider.smallest(r.spec.Max)
+		r.keep = max(r.keep, r.need)
+		p.describe(r, traffic, holds)
+		p.rememberNeed(r)
+	}
+}
+
+// describe writes down what the model says of the role at this demand.
+func (p *round) describe(r *roleRound, t capacity.Traffic, holds bool) {
+	s := &p.spec.Service
+	n := max(r.ready, 0)
+	objective := r.objective(p.spec)
+	if r.role == Prefill {
+		r.d.ServesPerSecond = s.MaxRatePrefill(max(1, r.d.From), t, objective) / float64(max(1, r.d.From))
+		if n > 0 {
+			r.d.Load = s.PrefillPool(n, t).Load
+		}
+	} else {
+		r.d.ServesPerSecond = s.MaxRateDecode(max(1, r.d.From), t, objective) / float64(max(1, r.d.From))
+		if n > 0 {
+			r.d.Load = s.DecodePool(n, t).LoadFor(objective)
+		}
+	}
+	if !finite(r.d.ServesPerSecond) {
+		r.d.ServesPerSecond = 0
+	}
+	if !finite(r.d.Load) {
+		r.d.Load = worstRatio
+	}
+	if r.curve.latencyMs == nil {
+		return
+	}
+	if r.curve.limitMs > objective.Ms {
+		p.note(ReasonUnattainable, r.role, sprintf("no count of %s replicas can hold %s: %.4g ms of it is one request's own work; the role is sized for %.4g ms",
+			r.role, r.objectiveText(p.spec), r.curve.limitMs/(1+attainableSlack), r.curve.limitMs))
+	}
+	if !holds {
+		p.note(ReasonCannotMeet, r.role, sprintf("%d %s replicas, the maximum, do not hold %s at %.3g requests/s",
+			r.spec.Max, r.role, r.objectiveText(p.spec), t.RequestsPerSecond))
+	}
+}
+
+func (r *roleRound) objective(s *Spec) capacity.Objective {
+	if r.role == Prefill {
+		return s.TTFT
+	}
+	return s.TPOT
+}

@@ -1,0 +1,197 @@
+package planner
+
+import "time"
+
+// wantRoles sets the count each role wants for itself, before the budget.
+func (p *round) wantRoles() {
+	for _, r := range p.roles() {
+		r.justified = r.d.From
+		if r.fixed != "" {
+			r.d.Binding = r.fixed
+			continue
+		}
+		p.watchLatency(r)
+		switch {
+		case p.giveUp(r):
+		case p.inMove(r):
+			p.followMove(r)
+		case !r.known:
+			r.d.Binding = ReasonDemandUnknown
+		case r.need > r.d.From:
+			r.bind(ReasonObjective, r.need, sprintf("%d replicas hold %s at the demand", r.need, r.objectiveText(p.spec)))
+		case p.breachIsOver(r):
+			r.bind(ReasonBreach, r.d.From+1, sprintf("the observed latency has missed %s for %s although the model expects it to hold",
+				r.objectiveText(p.spec), p.spec.Behavior.BreachSeconds.Duration()))
+		case r.keep < r.d.From:
+			p.wantFewer(r)
+		}
+		p.bound(r)
+	}
+}
+
+// bind changes the wanted count and names the cause.
+func (r *roleRound) bind(reason Reason, count int, detail string) {
+	r.d.Binding = reason
+	if count != r.d.Wanted {
+		r.step(reason, count, detail)
+	}
+}
+
+// wantFewer lets a role go down if it did not need its replicas over a whole
+// window, and nothing speaks against it.
+func (p *round) wantFewer(r *roleRound) {
+	needed, covered := p.neededOver(r, p.spec.Behavior.DownWindowSeconds)
+	target := max(needed, r.keep, r.spec.Min)
+	refuse := func(reason Reason, detail string) {
+		r.d.Binding = reason
+		r.d.Steps = append(r.d.Steps, Step{Reason: reason, Before: min(target, r.d.From), After: r.d.From, Detail: detail})
+	}
+	switch busy := p.busierThanModelled(r); {
+	case target >= r.d.From:
+		if needed >= r.d.From {
+			r.d.Binding = ReasonWindow
+		}
+	case !p.warm():
+		refuse(ReasonWarmUp, "nothing goes down before a whole window was seen since the start")
+	case !covered:
+		refuse(ReasonWindow, "the demand was not known over a whole scale-down window")
+	case r.pool.Rollout:
+		refuse(ReasonRollout, "a rollout is in progress: a scale-down now would remove updated pods")
+	case r.ready < target:
+		refuse(ReasonNotReady, sprintf("%d of the %d replicas that are needed are ready", r.ready, target))
+	case r.breached || p.now.Before(r.mem.QuietUntil):
+		refuse(ReasonBreach, "the observed latency misses its objective, or did within the last window")
+	case busy != "":
+		refuse(ReasonActivity, busy)
+		p.note(ReasonModelDisagrees, r.role, busy)
+	default:
+		r.bind(ReasonObjective, target, sprintf("%d replicas were enough over the last %s", target, p.spec.Behavior.DownWindowSeconds.Duration()))
+		r.justified = target
+	}
+}
+
+// bound applies maximum, minimum and the cap of a given-up replica.
+func (p *round) bound(r *roleRound) {
+	if r.d.Wanted > r.spec.Max {
+		r.bind(ReasonMaximum, r.spec.Max, "")
+		r.justified = min(r.justified, r.spec.Max)
+	}
+	if p.now.Before(r.mem.CappedUntil) && r.d.Wanted > max(r.mem.CappedAt, r.d.From) {
+		p.note(ReasonGivenUp, r.role, sprintf("%s stays at %d until %s: a replica beyond that could not start", r.role,
+			max(r.mem.CappedAt, r.d.From), r.mem.CappedUntil.UTC().Format(time.TimeOnly)))
+		r.bind(ReasonGivenUp, max(r.mem.CappedAt, r.d.From), "a replica beyond this could not start")
+	}
+	if r.d.Wanted < r.spec.Min {
+		r.bind(ReasonMinimum, r.spec.Min, "")
+	}
+	r.justified = max(r.justified, min(r.d.From, r.spec.Min))
+}
+
+// watchLatency keeps track of how long the observed latency misses the objective.
+func (p *round) watchLatency(r *roleRound) {
+	seen, objective := p.snap.Signals.TTFTMs, r.objective(p.spec)
+	if r.role == Decode {
+		seen = p.snap.Signals.TPOTMs
+	}
+	r.breached = seen.Fresh(p.now, p.spec.Behavior.MaxAgeSeconds).Ok() && seen.surelyAbove(objective.Ms)
+	// An objective that no count can hold is no reason for more replicas.
+	attainable := r.curve.latencyMs == nil || r.curve.limitMs <= objective.Ms
+	if !r.breached || !attainable || (r.role == Prefill && p.backPressure != "") {
+		r.mem.BreachSince = time.Time{}
+		return
+	}
+	if r.mem.BreachSince.IsZero() {
+		r.mem.BreachSince = p.now
+	}
+}
+
+// surelyAbove reports whether the latency is above a limit whatever its place
+// within its bucket; where the limit lies inside the bucket, the mean decides.
+func (q Quantile) surelyAbove(limitMs float64) bool {
+	if q.Or(0) <= limitMs {
+		return false
+	}
+	return q.LowMs >= limitMs || q.LowMs == 0 && q.HighMs == 0 || q.MeanMs > limitMs
+}
+
+// breachIsOver reports that the objective was missed for long enough, with all
+// replicas ready, to add one against the model's opinion. One is added per
+// breach time, and none goes down for a window after.
+func (p *round) breachIsOver(r *roleRound) bool {
+	if r.mem.BreachSince.IsZero() || p.now.Sub(r.mem.BreachSince) < p.spec.Behavior.BreachSeconds.Duration() {
+		return false
+	}
+	if r.ready < r.d.From || p.spec.Behavior.BreachSeconds == 0 {
+		return false
+	}
+	r.mem.BreachSince = p.now
+	r.mem.QuietUntil = p.now.Add(p.spec.Behavior.DownWindowSeconds.Duration())
+	p.note(ReasonModelDisagrees, r.role, sprintf("%s is missed with %d replicas although the model expects it to hold: the model is too hopeful for this service",
+		r.objectiveText(p.spec), r.d.From))
+	return true
+}
+
+// busierThanModelled returns why the GPUs look busier than the model expects,
+// or nothing. Activity says nothing about saturation, but a replica that is
+// busy half of the time shows half of its busy activity (facts: tensor pipe for
+// prefill, DRAM for decode), so activity far above the modelled share of busy
+// time means work that the model does not see.
+func (p *round) busierThanModelled(r *roleRound) string {
+	const margin = 0.15
+	s := &p.snap.Signals
+	seen, busy, share := p.fresh(s.PrefillTensorActive), p.spec.Service.Prefill.BusyActivity.PrefillTensorActive, r.d.Load
+	counter := "tensor pipe"
+	if r.role == Decode {
+		// A decode replica is busy as long as it has one sequence.
+		seen, busy, share = p.fresh(s.DecodeDRAMActive), p.spec.Service.Decode.BusyActivity.DecodeDRAMActive, 1
+		if p.fresh(s.DecodeRunning).State == StateZero {
+			share = 0
+		}
+		counter = "memory"
+	}
+	expected := min(share, 1) * busy
+	if busy <= 0 || !seen.Ok() || seen.Or(0) <= expected+margin {
+		return ""
+	}
+	return sprintf("the %s GPUs' %s is %.0f %% active where the model expects %.0f %%", r.role, counter, 100*seen.Or(0), 100*expected)
+}
+
+// giveUp takes back replicas that could not start within their time, if the
+// removal would hit just them. It keeps what is ready, and remembers not to ask
+// for them again at once.
+func (p *round) giveUp(r *roleRound) bool {
+	if p.inMove(r) {
+		return false
+	}
+	if r.mem.CapSeconds > 0 && r.ready > r.mem.CappedAt && !p.now.Before(r.mem.CappedUntil) {
+		r.mem.CapSeconds = 0 // it can start again
+	}
+	timeout := p.spec.Behavior.StartTimeoutSeconds
+	live, stuck, why := 0, 0, ""
+	for i := len(r.pool.Replicas) - 1; i >= 0; i-- {
+		replica := &r.pool.Replicas[i]
+		if replica.State == Terminating {
+			continue
+		}
+		if stuck == live && replica.State == Starting && !replica.Since.IsZero() && p.now.Sub(replica.Since) > timeout.Duration() {
+			stuck++
+			if why == "" {
+				why = replica.Unschedulable
+			}
+		}
+		live++
+	}
+	target := max(r.d.From-stuck, r.spec.Min)
+	if stuck == 0 || live != r.d.From || target >= r.d.From {
+		return false
+	}
+	if why == "" {
+		why = "it did not become ready"
+	}
+	r.mem.CapSeconds = min(max(2*r.mem.CapSeconds, timeout), 3600)
+	r.mem.CappedAt, r.mem.CappedUntil = target, p.now.Add(r.mem.CapSeconds.Duration())
+	r.bind(ReasonGivenUp, target, sprintf("%d replicas could not start within %s: %s", stuck, timeout.Duration(), why))
+	r.justified = target
+	p.note(ReasonGivenUp, r.role, sprintf("%d %s replicas could not start within %s and are given up: %s", stuck, r.role, timeout.Duration(), why))
+	return true
+}
