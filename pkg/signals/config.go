@@ -1,0 +1,185 @@
+package signals
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Kind is what a scraped pod is to the service.
+type Kind string
+
+// The kinds of pods that are scraped. KindExporter is a dcgm-exporter: one per
+// GPU node, and its series name the pod that owns each GPU.
+const (
+	KindFrontend Kind = "frontend"
+	KindPrefill  Kind = "prefill"
+	KindDecode   Kind = "decode"
+	KindExporter Kind = "exporter"
+)
+
+// Target is one metrics page.
+type Target struct {
+	Kind      Kind
+	Namespace string
+	Pod       string
+	// UID tells a pod from a later one of the same name; samples are kept under it.
+	UID  string
+	Node string
+	// URL is the whole address of the page, "http://10.1.2.3:8000/metrics".
+	URL string
+	// Ready says that the pod should answer: one that is ready and gives
+	// nothing is counted as silent, one that is not ready is only left out.
+	Ready bool
+}
+
+// Defaults of Config.
+const (
+	DefaultWindow       = 60 * time.Second
+	DefaultTimeout      = 3 * time.Second
+	DefaultMaxAge       = 60 * time.Second
+	DefaultConcurrency  = 64
+	DefaultMaxBodyBytes = 8 << 20
+)
+
+// Config says what to read of one service, and how.
+type Config struct {
+	// Engine names the vocabulary, one of Engines().
+	Engine string
+	// Model keeps only the frontend's series of this served model, in any case;
+	// empty keeps all.
+	Model string
+
+	// TTFTPercentile and TPOTPercentile are the percentiles of the objectives, over 0 and under 1.
+	TTFTPercentile float64
+	TPOTPercentile float64
+
+	// Window is the time that rates, means and quantiles are taken over.
+	Window time.Duration
+	// Timeout is the deadline of each source on its own.
+	Timeout time.Duration
+	// MaxAge is the age at which a sample is no longer used.
+	MaxAge time.Duration
+
+	// Concurrency is how many pages are read at once. A collection takes at
+	// most targets/Concurrency, rounded up, times Timeout; pages that answered
+	// the last time are read first.
+	Concurrency int
+	// MaxBodyBytes bounds one page after decompression.
+	MaxBodyBytes int64
+
+	// NATS is the prefill queue, nil where the service has none.
+	NATS *NATSConfig
+}
+
+// NATSConfig says where the prefill queue is.
+type NATSConfig struct {
+	// URL is one or more server addresses, separated by commas: "nats://nats.default:4222".
+	URL string
+	// Stream and Consumer name the JetStream stream and its durable pull consumer.
+	Stream   string
+	Consumer string
+
+	// At most one of these ways in is used: user and password, a token, or a
+	// credentials file (JWT and seed).
+	User            string
+	Password        string
+	Token           string
+	CredentialsFile string
+	// CAFile holds the certificates that a tls:// server is checked against; empty is the system's.
+	CAFile string
+}
+
+// SourceReport says how one source did in one collection.
+type SourceReport struct {
+	// Source names it for people: "prefill pod dynamo-pd-prefill-0", "nats dynamo_prefill_queue/worker-group".
+	Source string
+	Kind   Kind // empty for the queue
+	Pod    string
+	OK     bool
+	// Error says what failed; empty when OK.
+	Error string
+	// Detail says what a person should know although the source is usable: a
+	// restart, series left out, messages fetched and not acknowledged.
+	Detail string
+	// Age is the time since the last good sample, 0 when there was none yet.
+	Age time.Duration
+}
+
+// withDefaults returns the configuration with its gaps filled, or the first
+// thing that is wrong with it.
+func (c Config) withDefaults() (Config, error) {
+	if !slices.Contains(Engines(), c.Engine) {
+		return c, fmt.Errorf("signals: engine %q is not known: use one of %s", c.Engine, strings.Join(Engines(), ", "))
+	}
+	for _, p := range []struct {
+		name  string
+		value *float64
+	}{{"TTFT", &c.TTFTPercentile}, {"TPOT", &c.TPOTPercentile}} {
+		if !(*p.value > 0 && *p.value < 1) {
+			return c, fmt.Errorf("signals: the %s percentile is %v: it must be over 0 and under 1, such as 0.95", p.name, *p.value)
+		}
+	}
+	for _, d := range []struct {
+		name      string
+		value     *time.Duration
+		otherwise time.Duration
+	}{
+		{"window", &c.Window, DefaultWindow},
+		{"timeout", &c.Timeout, DefaultTimeout},
+		{"max age", &c.MaxAge, DefaultMaxAge},
+	} {
+		if *d.value < 0 {
+			return c, fmt.Errorf("signals: the %s is %v: it must be over 0, or 0 for the default of %v", d.name, *d.value, d.otherwise)
+		}
+		if *d.value == 0 {
+			*d.value = d.otherwise
+		}
+	}
+	if c.Concurrency < 0 || c.MaxBodyBytes < 0 {
+		return c, fmt.Errorf("signals: concurrency %d and body limit %d bytes must not be negative", c.Concurrency, c.MaxBodyBytes)
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = DefaultConcurrency
+	}
+	if c.MaxBodyBytes == 0 {
+		c.MaxBodyBytes = DefaultMaxBodyBytes
+	}
+	if c.NATS != nil {
+		if err := c.NATS.check(); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// check says what is wrong with the queue's configuration.
+func (n *NATSConfig) check() error {
+	if n.Stream == "" || n.Consumer == "" {
+		return fmt.Errorf("signals: the NATS stream is %q and the consumer %q: both must be named", n.Stream, n.Consumer)
+	}
+	for name, value := range map[string]string{"stream": n.Stream, "consumer": n.Consumer} {
+		if strings.ContainsAny(value, " \t\r\n.*>/\\") {
+			return fmt.Errorf("signals: the NATS %s %q must not hold spaces, '.', '*', '>', '/' or '\\'", name, value)
+		}
+	}
+	for server := range strings.SplitSeq(n.URL, ",") {
+		u, err := url.Parse(strings.TrimSpace(server))
+		if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			// The address may hold a password: it is not repeated here.
+			return fmt.Errorf("signals: a NATS address is not valid: it must be like nats://host:4222 (or tls, ws, wss)")
+		}
+	}
+	ways := 0
+	for _, set := range []bool{n.User != "" || n.Password != "", n.Token != "", n.CredentialsFile != ""} {
+		if set {
+			ways++
+		}
+	}
+	if ways > 1 {
+		return fmt.Errorf("signals: NATS has %d ways to log in: give one of user and password, token, or credentials file", ways)
+	}
+	return nil
+}
