@@ -1,44 +1,148 @@
 package perfmodel
 
-// GPU is one accelerator's peaks, dense, from public tables. Bytes and seconds.
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+)
+
+//go:embed data/*.json
+var dataFiles embed.FS
+
+// GPU is one accelerator's dense peaks. Vendors also print figures with sparsity, twice the dense ones: they do not belong here.
 type GPU struct {
-	Name                    string  `json:"name"`
-	Bf16FLOPs               float64 `json:"bf16FLOPs"`
-	FP8FLOPs                float64 `json:"fp8FLOPs,omitempty"`
+	Name      string  `json:"name"`
+	Bf16FLOPs float64 `json:"bf16FLOPs"` // FLOP/s
+	// FP8FLOPs is 0 where the GPU has no fp8 matrix products.
+	FP8FLOPs                float64 `json:"fp8FLOPs,omitempty"` // FLOP/s
 	MemoryBytes             float64 `json:"memoryBytes"`
 	BandwidthBytesPerSecond float64 `json:"bandwidthBytesPerSecond"`
-	LinkBytesPerSecond      float64 `json:"linkBytesPerSecond"`
-	NICBytesPerSecond       float64 `json:"nicBytesPerSecond,omitempty"`
-	PowerWatts              float64 `json:"powerWatts,omitempty"`
+	// LinkBytesPerSecond is what one GPU sends to the others of its replica (NVLink or PCIe), one way.
+	LinkBytesPerSecond float64 `json:"linkBytesPerSecond"`
+	// NICBytesPerSecond is one GPU's share of the network, one way. 0 is unknown.
+	NICBytesPerSecond float64 `json:"nicBytesPerSecond,omitempty"`
+	PowerWatts        float64 `json:"powerWatts,omitempty"`
 }
 
-// Model is the shape of a dense transformer with grouped-query attention.
+// Model is the shape of a dense transformer with grouped-query attention and a gated FFN (three matrices).
 type Model struct {
-	Name           string `json:"name"`
-	Layers         int    `json:"layers"`
-	Hidden         int    `json:"hidden"`
-	QueryHeads     int    `json:"queryHeads"`
-	KVHeads        int    `json:"kvHeads"`
-	HeadDim        int    `json:"headDim"`
-	FFN            int    `json:"ffn"`
-	Vocab          int    `json:"vocab"`
-	TiedEmbeddings bool   `json:"tiedEmbeddings,omitempty"`
+	Name       string `json:"name"`
+	Layers     int    `json:"layers"`
+	Hidden     int    `json:"hidden"`
+	QueryHeads int    `json:"queryHeads"`
+	KVHeads    int    `json:"kvHeads"`
+	HeadDim    int    `json:"headDim"`
+	FFN        int    `json:"ffn"`
+	Vocab      int    `json:"vocab"`
+	// TiedEmbeddings says that the input embedding is the output head's matrix, held once.
+	TiedEmbeddings bool `json:"tiedEmbeddings,omitempty"`
 }
 
-// GPUs lists the catalogue in its order.
-func GPUs() []GPU { return nil }
+type gpuEntry struct {
+	GPU
+	// Products are the names that the driver gives this GPU.
+	Products []string `json:"products"`
+	Source   string   `json:"source"`
+}
 
-// LookupGPU finds a GPU by its catalogue name.
-func LookupGPU(name string) (GPU, error) { panic("not written yet") }
+type modelEntry struct {
+	Model
+	Source string `json:"source"`
+}
 
-// MatchGPU finds a GPU by the product name that DCGM (modelName) or the node label nvidia.com/gpu.product shows.
-func MatchGPU(productName string) (GPU, error) { panic("not written yet") }
+var (
+	gpuCatalogue   = sync.OnceValue(func() []gpuEntry { return mustRead[[]gpuEntry]("data/gpus.json") })
+	modelCatalogue = sync.OnceValue(func() []modelEntry { return mustRead[[]modelEntry]("data/models.json") })
+)
 
-// Models lists the catalogue in its order.
-func Models() []Model { return nil }
+// mustRead reads an embedded file: only a broken build makes it fail, and a test reads them all.
+func mustRead[T any](path string) (v T) {
+	raw, err := dataFiles.ReadFile(path)
+	if err == nil {
+		d := json.NewDecoder(bytes.NewReader(raw))
+		d.DisallowUnknownFields()
+		err = d.Decode(&v)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("perfmodel: embedded file %s: %v", path, err))
+	}
+	return v
+}
 
-// LookupModel finds a model by its catalogue name.
-func LookupModel(name string) (Model, error) { panic("not written yet") }
+// GPUs lists the catalogue, oldest generation first.
+func GPUs() []GPU {
+	var all []GPU
+	for _, e := range gpuCatalogue() {
+		all = append(all, e.GPU)
+	}
+	return all
+}
 
-// ParseConfig reads a Hugging Face config.json.
-func ParseConfig(config []byte) (Model, error) { panic("not written yet") }
+// LookupGPU finds a GPU by its catalogue name; case, spaces and hyphens do not matter.
+func LookupGPU(name string) (GPU, error) {
+	var names []string
+	for _, e := range gpuCatalogue() {
+		if normal(e.Name) == normal(name) {
+			return e.GPU, nil
+		}
+		names = append(names, e.Name)
+	}
+	return GPU{}, fmt.Errorf("GPU %q is not in the catalogue: use one of %s, or give its peaks yourself", name, strings.Join(names, ", "))
+}
+
+// MatchGPU finds a GPU by the product name that the driver gives it, as DCGM's modelName shows it ("NVIDIA H100 80GB
+// HBM3") or as the node label nvidia.com/gpu.product does ("NVIDIA-H100-80GB-HBM3"). A slice of a GPU (MIG) and a GPU
+// shared by time-slicing carry a suffix there and are refused: neither has the peaks of the whole.
+func MatchGPU(productName string) (GPU, error) {
+	want := normal(productName)
+	var products []string
+	for _, e := range gpuCatalogue() {
+		for _, p := range e.Products {
+			whole := normal(p)
+			if whole == want {
+				return e.GPU, nil
+			}
+			rest, found := strings.CutPrefix(want, whole+"-")
+			if found && (strings.HasPrefix(rest, "mig-") || rest == "shared") {
+				return GPU{}, fmt.Errorf("GPU product %q is a part of a %s: only whole GPUs are modelled", productName, e.Name)
+			}
+			products = append(products, p)
+		}
+	}
+	return GPU{}, fmt.Errorf("GPU product %q is unknown: known are %s; name the GPU or give its peaks yourself",
+		productName, strings.Join(products, ", "))
+}
+
+// Models lists the catalogue by family and size.
+func Models() []Model {
+	var all []Model
+	for _, e := range modelCatalogue() {
+		all = append(all, e.Model)
+	}
+	return all
+}
+
+// LookupModel finds a model by its catalogue name; case, an owner before a slash ("Qwen/Qwen3-32B") and the "Meta-" of old
+// Llama names do not matter.
+func LookupModel(name string) (Model, error) {
+	want := name[strings.LastIndexByte(name, '/')+1:]
+	want = strings.TrimPrefix(normal(want), "meta-")
+	var names []string
+	for _, e := range modelCatalogue() {
+		if normal(e.Name) == want {
+			return e.Model, nil
+		}
+		names = append(names, e.Name)
+	}
+	return Model{}, fmt.Errorf("model %q is not in the catalogue: use one of %s, or give its config.json", name, strings.Join(names, ", "))
+}
+
+// normal folds what writers of names differ in: case, and spaces, underscores and hyphens.
+func normal(name string) string {
+	fields := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return strings.ContainsRune(" \t_-", r) })
+	return strings.Join(slices.DeleteFunc(fields, func(f string) bool { return f == "" }), "-")
+}

@@ -1,0 +1,37 @@
+package perfmodel
+
+import "sync"
+
+// prior is what is believed of a coefficient before the service has shown anything: mean, and the ends of its plausible range.
+type prior struct {
+	Mean   float64 `json:"mean"`
+	Low    float64 `json:"low"`
+	High   float64 `json:"high"`
+	Source string  `json:"source"`
+}
+
+// priors are the shares of the peaks that kernels reach, and the times and bytes that no peak explains. data/priors.json
+// holds them with their sources.
+type priors struct {
+	GEMMBf16               prior `json:"gemmBf16"`
+	GEMMFP8                prior `json:"gemmFP8"`
+	PowerLimit             prior `json:"powerLimit"`
+	Attention              prior `json:"attention"`
+	WeightReadBf16         prior `json:"weightReadBf16"`
+	WeightReadFP8          prior `json:"weightReadFP8"`
+	WeightReadTPExponent   prior `json:"weightReadTPExponent"`
+	KVReadBf16             prior `json:"kvReadBf16"`
+	KVReadFP8              prior `json:"kvReadFP8"`
+	LayerMs                prior `json:"layerMs"`
+	StepMs                 prior `json:"stepMs"`
+	AllReduceMs            prior `json:"allReduceMs"`
+	AllReduceLink          prior `json:"allReduceLink"`
+	TransferNIC            prior `json:"transferNIC"`
+	TransferMs             prior `json:"transferMs"`
+	ReserveBytes           prior `json:"reserveBytes"`
+	CollectiveReserveBytes prior `json:"collectiveReserveBytes"`
+	PrefillDRAMActive      prior `json:"prefillDRAMActive"`
+	TensorCycles           prior `json:"tensorCycles"`
+}
+
+var defaultPriors = sync.OnceValue(func() priors { return mustRead[priors]("data/priors.json") })
