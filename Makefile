@@ -1,0 +1,76 @@
+# PDAutoscaler: `make help` lists what can be done here.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+BIN := $(CURDIR)/bin
+
+# Packages with property tests take the number of cases as a flag of theirs.
+PROPERTY := $(shell grep -rl --include='*_test.go' 'pgregory.net/rapid' pkg sim cmd test 2>/dev/null | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
+OTHERS = $(filter-out $(PROPERTY),$(shell go list -f '{{.Dir}}' ./... | sed 's|^$(CURDIR)|.|'))
+CASES ?= 1000
+LONG_CASES ?= 10000
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the binaries into bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+.PHONY: demo
+demo: ## Watch the autoscaler at work on this machine, about 4 minutes
+	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/demo ./cmd/pdautoscaler ./cmd/pdctl
+	@$(BIN)/demo $(DEMO)
+
+.PHONY: test
+test: control-plane ## Unit, property (1,000 cases a rule) and control-plane tests
+	go test -shuffle=on -timeout 20m $(OTHERS)
+	go test -shuffle=on -timeout 20m $(PROPERTY) -rapid.checks=$(CASES)
+
+.PHONY: test-long
+test-long: control-plane ## The same with 10,000 cases a rule, the race detector and a minute of fuzzing
+	go test -race -shuffle=on -timeout 30m $(OTHERS)
+	go test -shuffle=on -timeout 40m $(PROPERTY) -rapid.checks=$(LONG_CASES)
+	go test -race -shuffle=on -timeout 40m $(PROPERTY) -rapid.checks=200
+	$(MAKE) fuzz FUZZTIME=10s
+
+FUZZTIME ?= 30s
+.PHONY: fuzz
+fuzz: ## Fuzz every parser for FUZZTIME each
+	@grep -rlE --include='*_test.go' '^func Fuzz' pkg sim cmd | while read -r file; do \
+		for f in $$(grep -oE '^func Fuzz[A-Za-z0-9_]*' "$$file" | cut -d' ' -f2); do \
+			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"; done; done
+
+.PHONY: bench
+bench: ## Run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./pkg/... ./sim/...
+
+.PHONY: control-plane
+control-plane: ## Build the Kubernetes control plane that tests and demo run (once, 6-8 minutes)
+	@go run ./test/controlplane/cmd/build
+
+TOOL := go tool -modfile=$(CURDIR)/test/tools/dev/go.mod
+
+.PHONY: generate
+generate: ## Write the generated code and manifests anew
+	$(TOOL) controller-gen object paths=./pkg/api/...
+	$(TOOL) controller-gen crd paths=./pkg/api/... output:crd:dir=config/crd/bases
+
+.PHONY: verify
+verify: generate ## Fail if generated parts, formatting or modules are not current
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go mod tidy -diff
+	git diff --exit-code -- pkg/api config
+
+.PHONY: lint
+lint: ## Vet and lint
+	go vet ./...
+	$(TOOL) golangci-lint run ./...
+
+.PHONY: clean
+clean: ## Remove what was built here
+	rm -rf $(BIN) demo
