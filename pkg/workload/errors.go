@@ -1,0 +1,45 @@
+package workload
+
+import "fmt"
+
+// MissingError says that the target does not exist, or no longer.
+type MissingError struct {
+	Namespace, Group string
+	Why              string
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("RoleBasedGroup %s/%s %s", e.Namespace, e.Group, e.Why)
+}
+
+// NotBoundError says that a role's scaling adapter exists and is not bound
+// yet: a count written now would be overwritten when it binds.
+type NotBoundError struct {
+	Adapter string // namespace/name
+	Role    string
+	Phase   string
+}
+
+func (e *NotBoundError) Error() string {
+	phase := e.Phase
+	if phase == "" {
+		phase = "empty"
+	}
+	return fmt.Sprintf("scaling adapter %s of role %s is not bound (phase %s): nothing is written until its phase is Bound", e.Adapter, e.Role, phase)
+}
+
+// ConflictError says that the role's count is no longer the one that the
+// decision was made from; nothing was written.
+type ConflictError struct {
+	What string // the object that was to be written
+	Role string
+	From int // the count that the decision was made from
+	// Err is the API server's answer, nil where the change was seen before writing.
+	Err error
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("replicas of role %s in %s are no longer %d: someone else changed them, nothing was written", e.Role, e.What, e.From)
+}
+
+func (e *ConflictError) Unwrap() error { return e.Err }
