@@ -15,9 +15,12 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// stopGrace is how long a component may take to end before it is killed. The API server's own shutdown, which waits for
-// requests in flight, takes about a second.
-const stopGrace = 10 * time.Second
+// How long a component may take to end before it is killed: in good order, where the API server's own shutdown takes about a
+// second, and after one has failed, without which another may never come to its end (the API server without etcd).
+const (
+	stopGrace       = 10 * time.Second
+	failedStopGrace = time.Second
+)
 
 // A ControlPlane is one that runs, until Stop or until this process ends.
 type ControlPlane struct {
@@ -86,15 +89,19 @@ func (cp *ControlPlane) stop() error {
 			clients = append(clients, p)
 		}
 	}
+	grace := stopGrace
+	if cp.Err() != nil {
+		grace = failedStopGrace
+	}
 	for _, p := range clients {
 		p.terminate()
 	}
 	for _, p := range clients {
-		p.wait(stopGrace)
+		p.wait(grace)
 	}
 	for _, p := range slices.Backward(servers) { // etcd outlives its client
 		p.terminate()
-		p.wait(stopGrace)
+		p.wait(grace)
 	}
 	if cp.podLock != nil {
 		cp.podLock.unlock()
