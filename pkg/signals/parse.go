@@ -1,0 +1,253 @@
+package signals
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"mime"
+	"slices"
+	"strings"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+)
+
+// page is what was wanted of one metrics page, by family name.
+type page map[string]*family
+
+// family is all series of one name.
+type family struct {
+	form   form // histogram, or else anything with one value
+	series []series
+}
+
+// series is one line of a gauge or counter, or one whole histogram.
+type series struct {
+	labels []*dto.LabelPair
+	key    string // tells it apart within its family
+	value  float64
+	hist   *buckets
+	// at is the time that the page itself gives, zero where it gives none.
+	at time.Time
+	// wrong says why the series cannot be used; empty when it can.
+	wrong string
+}
+
+// label returns the value of the first of the labels that the series has.
+func (s *series) label(names ...string) string {
+	for _, name := range names {
+		for _, l := range s.labels {
+			if l.GetName() == name && l.GetValue() != "" {
+				return l.GetValue()
+			}
+		}
+	}
+	return ""
+}
+
+// keyOf tells series apart by their labels, in whatever order they come.
+func keyOf(labels []*dto.LabelPair) string {
+	pairs := make([]string, len(labels))
+	for i, l := range labels {
+		pairs[i] = l.GetName() + "\x00" + l.GetValue()
+	}
+	slices.Sort(pairs)
+	return strings.Join(pairs, "\x01")
+}
+
+// maxLine bounds one line of a page.
+const maxLine = 64 << 10
+
+// parsePage reads a page in the text format or in OpenMetrics, as its content
+// type says; no content type is the text format. Only wanted families are
+// parsed: what an engine exports besides costs nothing and cannot spoil the
+// page. A page over maxBytes, or one that ends early, is an error: half a page is no page.
+func parsePage(body io.Reader, contentType string, wanted map[string]bool, maxBytes int64) (page, error) {
+	format, err := formatOf(contentType)
+	if err != nil {
+		return nil, err
+	}
+	open := format.FormatType() == expfmt.TypeOpenMetrics
+	kept, ended, err := keepWanted(body, wanted, maxBytes, !open)
+	if err != nil {
+		return nil, err
+	}
+	if open {
+		if !ended {
+			return nil, errors.New("the page ends early: an OpenMetrics page must end with # EOF")
+		}
+		kept = append(kept, "# EOF\n"...)
+	}
+	decoder := expfmt.NewDecoder(bytes.NewReader(kept), format)
+	out := page{}
+	for {
+		var mf dto.MetricFamily
+		err := decoder.Decode(&mf)
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			var at expfmt.ParseError
+			if open && errors.As(err, &at) {
+				err = errors.New(at.Msg) // its line number counts only the wanted lines
+			}
+			return nil, fmt.Errorf("the page is not valid: %w", err)
+		}
+		out[mf.GetName()] = familyOf(&mf)
+	}
+}
+
+// formatOf chooses the parser. Versions of the text format are not told apart:
+// they differ in what names may hold, and the names looked for are plain.
+func formatOf(contentType string) (expfmt.Format, error) {
+	if contentType == "" {
+		return expfmt.NewFormat(expfmt.TypeTextPlain), nil
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	switch {
+	case err == nil && media == "text/plain":
+		return expfmt.NewFormat(expfmt.TypeTextPlain), nil
+	case err == nil && media == expfmt.OpenMetricsType:
+		return expfmt.NewFormat(expfmt.TypeOpenMetrics), nil
+	}
+	return "", fmt.Errorf("the answer is %.80q, not metrics: text/plain or %s is needed", contentType, expfmt.OpenMetricsType)
+}
+
+// keepWanted reads a whole page and returns its wanted lines. The other lines
+// stay as empty ones where blanks is set, so that line numbers in errors are
+// those of the page. ended reports whether OpenMetrics' last line was seen.
+func keepWanted(body io.Reader, wanted map[string]bool, maxBytes int64, blanks bool) (kept []byte, ended bool, err error) {
+	limited := &io.LimitedReader{R: body, N: maxBytes + 1}
+	lines := bufio.NewReaderSize(limited, maxLine)
+	for {
+		line, err := lines.ReadSlice('\n')
+		if limited.N <= 0 {
+			return nil, false, fmt.Errorf("the page is larger than %d bytes", maxBytes)
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			return nil, false, fmt.Errorf("the page has a line longer than %d bytes", maxLine)
+		case err != nil && !errors.Is(err, io.EOF):
+			return nil, false, fmt.Errorf("the page was cut off: %w", err)
+		}
+		if wanted[string(nameIn(line))] {
+			kept = append(kept, line...)
+		} else if blanks && err == nil {
+			kept = append(kept, '\n')
+		}
+		ended = bytes.HasPrefix(line, []byte("# EOF")) || ended && len(line) == 0
+		if err != nil {
+			return kept, ended, nil
+		}
+	}
+}
+
+// nameIn returns the metric name of a sample or TYPE line, nil of any other.
+func nameIn(line []byte) []byte {
+	line = bytes.TrimLeft(line, " \t")
+	if rest, ok := bytes.CutPrefix(line, []byte("# TYPE ")); ok {
+		line = bytes.TrimLeft(rest, " \t")
+	} else if len(line) > 0 && line[0] == '#' {
+		return nil
+	}
+	if end := bytes.IndexAny(line, "{ \t\r\n"); end >= 0 {
+		return line[:end]
+	}
+	return line
+}
+
+// familyOf takes over one parsed family. Two series with the same labels count
+// once where they agree; where they do not, neither can be believed.
+func familyOf(mf *dto.MetricFamily) *family {
+	f := &family{}
+	seen := map[string]int{}
+	for _, m := range mf.GetMetric() {
+		s := series{labels: m.GetLabel(), key: keyOf(m.GetLabel())}
+		if m.TimestampMs != nil {
+			s.at = time.UnixMilli(m.GetTimestampMs())
+		}
+		switch {
+		case m.GetHistogram() != nil:
+			f.form = histogram
+			s.hist, s.wrong = bucketsOf(m.GetHistogram())
+		case m.GetCounter() != nil:
+			s.value = m.GetCounter().GetValue()
+		case m.GetGauge() != nil:
+			s.value = m.GetGauge().GetValue()
+		case m.GetUntyped() != nil:
+			s.value = m.GetUntyped().GetValue()
+		default:
+			continue // a summary: nothing here is read from one
+		}
+		if !(s.value >= 0) || math.IsInf(s.value, 0) {
+			s.wrong = fmt.Sprintf("is %v", s.value)
+		}
+		if i, ok := seen[s.key]; ok {
+			if f.series[i].value != s.value {
+				f.series[i].wrong = fmt.Sprintf("is there twice, as %v and as %v", f.series[i].value, s.value)
+			}
+			continue
+		}
+		seen[s.key] = len(f.series)
+		f.series = append(f.series, s)
+	}
+	return f
+}
+
+// bucketsOf takes over one parsed histogram. A histogram that is there twice
+// comes merged from the parser: its bounds then repeat.
+func bucketsOf(h *dto.Histogram) (*buckets, string) {
+	type bucket struct{ bound, upTo float64 }
+	var all []bucket
+	for _, b := range h.GetBucket() {
+		all = append(all, bucket{b.GetUpperBound(), max(float64(b.GetCumulativeCount()), b.GetCumulativeCountFloat())})
+	}
+	out := &buckets{count: max(float64(h.GetSampleCount()), h.GetSampleCountFloat()), sum: h.GetSampleSum()}
+	slices.SortStableFunc(all, func(a, b bucket) int {
+		switch {
+		case a.bound < b.bound:
+			return -1
+		case a.bound > b.bound:
+			return 1
+		}
+		return 0
+	})
+	before := math.Inf(-1)
+	for _, b := range all {
+		switch {
+		case math.IsNaN(b.bound) || !(b.upTo >= 0) || math.IsInf(b.upTo, 0):
+			return nil, fmt.Sprintf("has a bucket %v with %v observations", b.bound, b.upTo)
+		case b.bound == before:
+			if last := len(out.upTo) - 1; last >= 0 && out.upTo[last] != b.upTo {
+				return nil, fmt.Sprintf("has the bucket %v twice", b.bound)
+			}
+			continue
+		case math.IsInf(b.bound, 1):
+			out.count = max(out.count, b.upTo)
+			continue
+		case math.IsInf(b.bound, -1):
+			continue
+		}
+		if n := len(out.upTo); n > 0 && b.upTo < out.upTo[n-1] {
+			return nil, fmt.Sprintf("has fewer observations up to %v than up to %v", b.bound, out.bounds[n-1])
+		}
+		before = b.bound
+		out.bounds, out.upTo = append(out.bounds, b.bound), append(out.upTo, b.upTo)
+	}
+	switch {
+	case h.SampleSum == nil:
+		return nil, "has no sum"
+	case !(out.sum >= 0) || math.IsInf(out.sum, 0):
+		return nil, fmt.Sprintf("has the sum %v", out.sum)
+	case !(out.count >= 0) || math.IsInf(out.count, 0):
+		return nil, fmt.Sprintf("has the count %v", out.count)
+	}
+	if n := len(out.upTo); n > 0 {
+		out.count = max(out.count, out.upTo[n-1])
+	}
+	return out, ""
+}

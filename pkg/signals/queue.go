@@ -1,0 +1,194 @@
+package signals
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+)
+
+// queue reads the depth of a JetStream pull consumer through the JetStream
+// API: the answer comes from the consumer's leader whichever server is asked.
+// The monitoring page of a follower says 0, and the stream's message count
+// keeps what was already worked, so neither is the depth.
+type queue struct {
+	cfg   NATSConfig
+	stop  context.CancelFunc
+	ready chan struct{} // closed when conn, js and err are set
+	conn  *nats.Conn
+	js    jetstream.JetStream
+	err   error
+
+	points []queuePoint // of one life of the consumer, oldest first
+	// born tells one life of the consumer from the next.
+	born time.Time
+	// lost is how many messages went undelivered, 0 since work was last seen to go on.
+	lost   uint64
+	lostAt time.Time
+	keep   time.Duration
+}
+
+// queuePoint is the state of the consumer at one time.
+type queuePoint struct {
+	at time.Time
+	// waiting messages were never delivered; working ones are delivered and not
+	// acknowledged. Workers that acknowledge at once show no working ones.
+	waiting, working uint64
+	// delivered counts deliveries ever. It is the only proof of work: the
+	// acknowledgement floor also moves when messages expire.
+	delivered uint64
+}
+
+// newQueue connects in the background and keeps trying until close.
+func newQueue(cfg Config) *queue {
+	ctx, stop := context.WithCancel(context.Background())
+	q := &queue{cfg: *cfg.NATS, stop: stop, ready: make(chan struct{}), keep: cfg.Window + cfg.MaxAge}
+	go func() {
+		defer close(q.ready)
+		if q.conn, q.err = nats.Connect(q.cfg.URL, q.cfg.options(ctx, cfg.Timeout)...); q.err == nil {
+			q.js, q.err = jetstream.New(q.conn)
+		}
+	}()
+	return q
+}
+
+// cancelDialer dials until its context ends, so that close never waits for a server.
+type cancelDialer struct {
+	ctx context.Context
+	net.Dialer
+}
+
+func (d *cancelDialer) Dial(network, address string) (net.Conn, error) {
+	return d.DialContext(d.ctx, network, address)
+}
+
+func (n *NATSConfig) options(ctx context.Context, timeout time.Duration) []nats.Option {
+	options := []nats.Option{
+		nats.Name("pdautoscaler"),
+		nats.Timeout(timeout),
+		nats.SetCustomDialer(&cancelDialer{ctx, net.Dialer{Timeout: timeout}}),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // a password that is put right is used
+		nats.ReconnectWait(time.Second),
+		nats.ReconnectBufSize(-1),                                         // a question asked while away fails at once
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // kept off stderr; LastError has it
+	}
+	switch {
+	case n.User != "" || n.Password != "":
+		options = append(options, nats.UserInfo(n.User, n.Password))
+	case n.Token != "":
+		options = append(options, nats.Token(n.Token))
+	case n.CredentialsFile != "":
+		options = append(options, nats.UserCredentials(n.CredentialsFile))
+	}
+	if n.CAFile != "" {
+		options = append(options, nats.RootCAs(n.CAFile))
+	}
+	return options
+}
+
+// name is the queue for people.
+func (q *queue) name() string { return "nats " + q.cfg.Stream + "/" + q.cfg.Consumer }
+
+// ask returns the consumer's state before ctx ends, or why there is none.
+func (q *queue) ask(ctx context.Context) (*jetstream.ConsumerInfo, error) {
+	select {
+	case <-q.ready:
+	case <-ctx.Done():
+		return nil, errors.New("the NATS server has not answered yet")
+	}
+	if q.err != nil {
+		return nil, fmt.Errorf("NATS cannot be used: %w", q.err)
+	}
+	if q.conn.Status() != nats.CONNECTED {
+		if err := q.conn.LastError(); err != nil {
+			return nil, fmt.Errorf("the NATS server is not connected: %w", err)
+		}
+		return nil, errors.New("the NATS server is not connected")
+	}
+	consumer, err := q.js.Consumer(ctx, q.cfg.Stream, q.cfg.Consumer)
+	switch {
+	case err == nil:
+		return consumer.CachedInfo(), nil
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return nil, fmt.Errorf("NATS has no stream %q: no worker has connected yet, or it has another name", q.cfg.Stream)
+	case errors.Is(err, jetstream.ErrConsumerNotFound):
+		return nil, fmt.Errorf("the NATS stream %q has no consumer %q: no worker has connected yet, or it has another name", q.cfg.Stream, q.cfg.Consumer)
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, errors.New("the NATS server did not answer in time")
+	}
+	return nil, fmt.Errorf("the NATS server answered: %s", strings.TrimPrefix(err.Error(), "nats: "))
+}
+
+// record takes in one answer. A depth that falls by more than was delivered
+// has lost messages: they expired, or someone purged them.
+func (q *queue) record(info *jetstream.ConsumerInfo, now time.Time) {
+	next := queuePoint{at: now, waiting: info.NumPending, working: uint64(max(info.NumAckPending, 0)), delivered: info.Delivered.Consumer}
+	if n := len(q.points); n > 0 {
+		before := q.points[n-1]
+		switch gone := int64(before.waiting) - int64(next.waiting) - int64(next.delivered-before.delivered); {
+		case !info.Created.Equal(q.born) || next.delivered < before.delivered || next.at.Before(before.at):
+			q.points, q.lost = nil, 0
+		case gone > 0:
+			q.lost += uint64(gone)
+			q.lostAt = now
+		case next.delivered > before.delivered:
+			q.lost = 0
+		}
+	}
+	q.born = info.Created
+	q.points = append(q.points, next)
+	for len(q.points) > 1 && !q.points[1].at.After(now.Add(-q.keep)) {
+		q.points = q.points[1:]
+	}
+}
+
+// depth returns how many requests wait in the queue, given the outcome of this collection's question.
+func (q *queue) depth(err error) planner.Reading {
+	switch {
+	case err != nil:
+		return planner.Unknown(err.Error())
+	case q.lost > 0:
+		return planner.Unknown(fmt.Sprintf("%d messages of %s expired or were purged without being delivered, last seen at %s",
+			q.lost, q.name(), q.lostAt.UTC().Format(time.TimeOnly)))
+	}
+	last := q.points[len(q.points)-1]
+	return reading(float64(last.waiting), last.at, q.name())
+}
+
+// growthPerSecond returns how fast the depth grew over the window. It is not
+// ok while the queue was followed for less than the shortest time.
+func (q *queue) growthPerSecond(window, shortest time.Duration) (perSecond float64, ok bool) {
+	n := len(q.points)
+	if n < 2 {
+		return 0, false
+	}
+	last, base := q.points[n-1], q.points[0]
+	for _, p := range q.points {
+		if last.at.Sub(p.at) < window {
+			break
+		}
+		base = p
+	}
+	over := last.at.Sub(base.at)
+	if over < shortest || over == 0 {
+		return 0, false
+	}
+	return (float64(last.waiting) - float64(base.waiting)) / over.Seconds(), true
+}
+
+func (q *queue) close() {
+	q.stop()
+	<-q.ready
+	if q.conn != nil {
+		q.conn.Close()
+	}
+}

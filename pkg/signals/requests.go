@@ -1,0 +1,172 @@
+package signals
+
+import (
+	"time"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+)
+
+// observed returns all that the pods of one kind observed of a histogram over
+// the window, summed bucket by bucket, and when the window ended. Pods that
+// export it under different names measured different things: the name that most pods use is taken.
+func (v *view) observed(kind Kind, what quantity) (all *buckets, at time.Time, name string) {
+	type part struct {
+		name  string
+		shape *buckets
+		at    time.Time
+	}
+	var parts []part
+	pods := map[string]int{}
+	take := func(p *pod, listed bool) {
+		base, last := p.span(what, v.cfg.Window)
+		if base == nil || !v.fresh(last.at) {
+			return
+		}
+		was := base.shapes[what].at(last.shapes[what].bounds)
+		since, ok := last.shapes[what].minus(was)
+		if !ok {
+			return
+		}
+		one := part{name: last.names[what], shape: since}
+		if listed {
+			one.at = last.at
+		}
+		parts = append(parts, one)
+		pods[one.name]++
+	}
+	for _, p := range of(v.listed, kind) {
+		take(p, true)
+	}
+	for _, p := range of(v.gone, kind) {
+		take(p, false)
+	}
+	if v := vocabularyOf(v.cfg.Engine, kind); v != nil {
+		for _, w := range v.words {
+			if w.what != what {
+				continue
+			}
+			for _, s := range w.names {
+				if pods[s.metric] > pods[name] {
+					name = s.metric
+				}
+			}
+		}
+	}
+	for _, one := range parts {
+		if one.name == name {
+			all = all.plus(one.shape)
+			if !one.at.IsZero() {
+				at = older(at, one.at)
+			}
+		}
+	}
+	return all, at, name
+}
+
+// latency is a quantile of a latency over the window, as the client saw it: at
+// the frontends where there are any, else at the given role.
+func (v *view) latency(what quantity, percentile float64, role Kind) planner.Quantile {
+	kind := role
+	if v.hasFrontend() {
+		kind = KindFrontend
+	}
+	unknown := func(why string) planner.Quantile {
+		return planner.Quantile{Reading: planner.Unknown(why), Percentile: percentile}
+	}
+	all, at, name := v.observed(kind, what)
+	switch {
+	case all == nil || at.IsZero():
+		return unknown(v.sinceWhen(kind, what))
+	case all.count == 0:
+		return unknown("no request finished in the window")
+	}
+	const msPerSecond = 1000
+	e := all.quantile(percentile)
+	return planner.Quantile{
+		Reading:    reading(e.value*msPerSecond, at, name),
+		Percentile: percentile,
+		LowMs:      e.low * msPerSecond,
+		HighMs:     e.high * msPerSecond,
+		MeanMs:     all.mean() * msPerSecond,
+	}
+}
+
+// sinceWhen says why there is no growth of a quantity: nobody exports it, or
+// its exporters were read only once.
+func (v *view) sinceWhen(kind Kind, what quantity) string {
+	for _, p := range of(v.listed, kind) {
+		if last := p.last(what); last != nil && v.fresh(last.at) {
+			return p.name() + " was read only once: growth needs two samples"
+		}
+	}
+	return v.cause(kind, what)
+}
+
+// knownLengths are the mean and the squared coefficient of variation of a quantity over requests.
+type knownLengths struct{ mean, scv planner.Reading }
+
+// lengths are those of the requests that finished in the window, from the
+// frontends, or from the given role where no frontend tells. Both are averages
+// over requests, so a role that saw only a part of them still tells.
+func (v *view) lengths(what quantity, role Kind) knownLengths {
+	kinds := []Kind{role}
+	if v.hasFrontend() {
+		kinds = []Kind{KindFrontend, role}
+	}
+	why := ""
+	for _, kind := range kinds {
+		all, at, name := v.observed(kind, what)
+		switch {
+		case all != nil && !at.IsZero() && all.count > 0:
+			k := knownLengths{reading(all.mean(), at, name), planner.Unknown("one request has no variation")}
+			if scv := all.scv(); scv >= 0 {
+				k.scv = reading(scv, at, name)
+			}
+			return k
+		case why != "":
+		case all != nil && !at.IsZero():
+			why = "no request finished in the window"
+		default:
+			why = v.sinceWhen(kind, what)
+		}
+	}
+	return knownLengths{planner.Unknown(why), planner.Unknown(why)}
+}
+
+// cachedShare is the share of prompt tokens that prefill pods found in their prefix caches.
+func (v *view) cachedShare() planner.Reading {
+	var hits, lookups float64
+	var at time.Time
+	for _, p := range of(v.listed, KindPrefill) {
+		base, last := p.span(cacheLookups, v.cfg.Window)
+		if base == nil || !v.fresh(last.at) || base.names[cacheHits] == "" || base.names[cacheHits] != last.names[cacheHits] {
+			continue
+		}
+		lookups += last.grown[cacheLookups] - base.grown[cacheLookups]
+		hits += last.grown[cacheHits] - base.grown[cacheHits]
+		at = older(at, last.at)
+	}
+	switch {
+	case at.IsZero():
+		return planner.Unknown(v.sinceWhen(KindPrefill, cacheHits))
+	case lookups == 0:
+		return planner.Unknown("no prompt was looked up in the window")
+	case hits > lookups:
+		return planner.Unknown("more tokens were found in the prefix cache than were looked up")
+	}
+	return reading(hits/lookups, at, string(KindPrefill)+" pods")
+}
+
+// remember returns lengths, or the last known ones while they are younger than
+// the maximum age: what requests look like changes more slowly than how many come.
+func (c *Collector) remember(what quantity, now time.Time, read func() knownLengths) (mean, scv planner.Reading) {
+	k := read()
+	if k.mean.Ok() {
+		c.lengths[what] = k
+		return k.mean, k.scv
+	}
+	if last, ok := c.lengths[what]; ok && now.Sub(last.mean.At) <= c.cfg.MaxAge {
+		return last.mean, last.scv
+	}
+	return k.mean, k.scv
+}
