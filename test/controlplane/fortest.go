@@ -22,7 +22,7 @@ type T interface {
 // shared is the control plane of one test binary.
 var shared struct {
 	once     sync.Once
-	mainRuns bool // Main will stop it
+	opts     *Options // given by Main, which will stop it
 	cp       *ControlPlane
 	err      error
 }
@@ -31,17 +31,17 @@ var shared struct {
 // of each other's way with a namespace (NewNamespace) and nodes (AddGPUNodes, of a product of their own) for each. It skips
 // the test under -short. The package must have
 //
-//	func TestMain(m *testing.M) { os.Exit(controlplane.Main(m)) }
+//	func TestMain(m *testing.M) { os.Exit(controlplane.Main(m, controlplane.Options{})) }
 func ForTest(t T) *ControlPlane {
 	t.Helper()
 	if f := flag.Lookup("test.short"); f != nil && f.Value.String() == "true" {
 		t.Skip("needs a Kubernetes control plane: not under -short")
 	}
-	if !shared.mainRuns {
+	if shared.opts == nil {
 		t.Fatal("controlplane.ForTest: TestMain must call controlplane.Main, which stops the control plane")
 	}
 	shared.once.Do(func() {
-		shared.cp, shared.err = Start(context.Background(), Options{Progress: os.Stderr})
+		shared.cp, shared.err = Start(context.Background(), *shared.opts)
 	})
 	if shared.err != nil {
 		t.Fatal(shared.err)
@@ -52,10 +52,13 @@ func ForTest(t T) *ControlPlane {
 	return shared.cp
 }
 
-// Main runs a package's tests, then stops the control plane that they shared. It returns the exit status. After a failure
-// the logs stay where it says.
-func Main(m interface{ Run() int }) int {
-	shared.mainRuns = true
+// Main runs a package's tests, then stops the control plane that they shared. The options are those of Start; without a
+// Progress of its own it is told on stderr. It returns the exit status. After a failure the logs stay where it says.
+func Main(m interface{ Run() int }, opts Options) int {
+	if opts.Progress == nil {
+		opts.Progress = os.Stderr
+	}
+	shared.opts = &opts
 	code := m.Run()
 	cp := shared.cp
 	if cp == nil {

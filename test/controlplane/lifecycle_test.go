@@ -18,6 +18,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 )
 
 // servers are enough for what needs no pods, and start fastest.
@@ -114,6 +115,27 @@ func TestFailureOfAComponentIsSeen(t *testing.T) {
 	}
 	if err := cp.Err(); err == nil || !strings.Contains(err.Error(), "etcd ended early (signal: killed)") {
 		t.Errorf("Err() = %v, want it to name etcd and the signal", err)
+	}
+}
+
+func TestBeforeControllers(t *testing.T) {
+	ForTest(t)
+	boom := errors.New("boom")
+	_, err := Start(t.Context(), Options{
+		Components: servers,
+		BeforeControllers: func(ctx context.Context, cfg *rest.Config) error {
+			kube, err := kubernetes.NewForConfig(cfg)
+			if err != nil {
+				return err
+			}
+			if _, err := kube.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{}); err != nil {
+				return err
+			}
+			return boom
+		},
+	})
+	if !errors.Is(err, boom) {
+		t.Errorf("error %v, want the one of the function, which could use the API", err)
 	}
 }
 

@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 		makeOrphans(dir)
 		return
 	}
-	os.Exit(Main(m))
+	os.Exit(Main(m, Options{}))
 }
 
 // cluster is one test's corner of the shared control plane: a namespace and nodes that no other test uses.

@@ -1,10 +1,13 @@
 package controlplane
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+
+	"k8s.io/client-go/rest"
 )
 
 // A Component is one program of the control plane, named as its binary.
@@ -35,6 +38,11 @@ type Options struct {
 
 	// Progress receives one line for each step, with the seconds since Start was called. Nil: silence.
 	Progress io.Writer
+
+	// BeforeControllers is called once the API server is ready and before anything else starts. Custom resource definitions
+	// belong here: the garbage collector and the HPA look for new kinds only every 30 s, so that children of an object
+	// whose kind was defined later outlive it by that much.
+	BeforeControllers func(context.Context, *rest.Config) error
 
 	// AuditLog makes the API server write who asked for what (level Metadata) to Dir/logs/audit.log.
 	AuditLog bool

@@ -12,6 +12,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 )
 
 // startTimeout is how long the components may take from their start until the control plane is usable. It is 10 times what was
@@ -67,6 +68,11 @@ func start(ctx context.Context, opts Options, components []Component, binDir str
 	}
 	if err := cp.waitFor(ctx, "kube-apiserver to be ready", cp.apiServerReady); err != nil {
 		return nil, err
+	}
+	if opts.BeforeControllers != nil {
+		if err := opts.BeforeControllers(ctx, rest.CopyConfig(cp.Config)); err != nil {
+			return nil, fmt.Errorf("prepare the API before the controllers start: %w", err)
+		}
 	}
 	var clients []Component
 	for _, c := range components {
