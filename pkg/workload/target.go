@@ -69,6 +69,9 @@ type Problem struct {
 const (
 	// ProblemGPUsDiffer: live pods hold another number of GPUs than the template says.
 	ProblemGPUsDiffer = "GPUsPerReplicaDiffer"
+	// ProblemTemplate: the role's pod template cannot be understood, so that its
+	// GPUs per replica are unknown.
+	ProblemTemplate = "TemplateInvalid"
 	// ProblemForeignPods: pods carry the role's labels and belong to something else.
 	ProblemForeignPods = "ForeignPods"
 )

@@ -1,0 +1,66 @@
+package workload
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// carrier is the workload object that carries a role's pods: a RoleInstanceSet,
+// StatefulSet, Deployment or LeaderWorkerSet. They share these fields.
+type carrier struct {
+	metav1.ObjectMeta `json:"metadata"`
+
+	Spec struct {
+		Replicas *int32 `json:"replicas"`
+	} `json:"spec"`
+	Status struct {
+		Replicas        int    `json:"replicas"`
+		ReadyReplicas   int    `json:"readyReplicas"`
+		UpdatedReplicas *int   `json:"updatedReplicas"`
+		CurrentRevision string `json:"currentRevision"`
+		UpdateRevision  string `json:"updateRevision"`
+	} `json:"status"`
+}
+
+// readCarrier reads the workload object of a role. It is nil where there is
+// none yet, or where its kind may not be read.
+func (w *Workload) readCarrier(ctx context.Context, g *group, r *role) (*carrier, error) {
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(r.workloadKind())
+	name := g.workloadName(r.Name)
+	err := w.live.Get(ctx, client.ObjectKey{Namespace: g.Namespace, Name: name}, u)
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || meta.IsNoMatchError(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s %s/%s of role %s: %w", r.workloadKind().Kind, g.Namespace, name, r.Name, err)
+	}
+	c := &carrier{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, c); err != nil {
+		return nil, fmt.Errorf("%s %s/%s of role %s cannot be understood: %w", r.workloadKind().Kind, g.Namespace, name, r.Name, err)
+	}
+	if !ownedBy(c.OwnerReferences, g) {
+		return nil, nil
+	}
+	return c, nil
+}
+
+// rollingOut reports whether a new revision of the role is being rolled out.
+// The group's own status is no help: RBG does not write a change of
+// updatedReplicas alone.
+func (c *carrier) rollingOut() bool {
+	if c == nil {
+		return false
+	}
+	if c.Status.UpdateRevision != "" && c.Status.CurrentRevision != "" && c.Status.UpdateRevision != c.Status.CurrentRevision {
+		return true
+	}
+	return c.Status.UpdatedReplicas != nil && *c.Status.UpdatedReplicas < c.Status.Replicas
+}
