@@ -44,6 +44,8 @@ type Model struct {
 
 type gpuEntry struct {
 	GPU
+	// Aliases are short names for the form that people mean when they leave it out.
+	Aliases []string `json:"aliases,omitempty"`
 	// Products are the names that the driver gives this GPU.
 	Products []string `json:"products"`
 	Source   string   `json:"source"`
@@ -82,11 +84,11 @@ func GPUs() []GPU {
 	return all
 }
 
-// LookupGPU finds a GPU by its catalogue name; case, spaces and hyphens do not matter.
+// LookupGPU finds a GPU by its catalogue name or alias ("h200" is the SXM module); case, spaces and hyphens do not matter.
 func LookupGPU(name string) (GPU, error) {
 	var names []string
 	for _, e := range gpuCatalogue() {
-		if normal(e.Name) == normal(name) {
+		if normal(e.Name) == normal(name) || slices.Contains(e.Aliases, normal(name)) {
 			return e.GPU, nil
 		}
 		names = append(names, e.Name)

@@ -132,10 +132,10 @@ func (p *round) bestPair(low, high pair) pair {
 	decodeAt := func(prefill int) int {
 		return min(high.decode, (budget-prefill*p.prefill.gpus)/p.decode.gpus)
 	}
-	top := min(high.prefill, (budget-low.decode*p.decode.gpus)/p.prefill.gpus)
-	if top < low.prefill {
+	if p.gpusOf(low) > budget {
 		return low
 	}
+	top := min(high.prefill, (budget-low.decode*p.decode.gpus)/p.prefill.gpus)
 	lo, hi := low.prefill, top
 	for lo < hi {
 		middle := (lo + hi) / 2

@@ -79,8 +79,11 @@ type Demand struct {
 	ForecastPerSecond float64 `json:"forecastPerSecond"`
 	BacklogPerSecond  float64 `json:"backlogPerSecond,omitempty"`
 	InputTokens       float64 `json:"inputTokens"`
-	OutputTokens      float64 `json:"outputTokens"`
-	CachedShare       float64 `json:"cachedShare,omitempty"`
+	// OutputTokens includes InFlightFactor, by which the sequences in flight say
+	// that outputs are longer than those of finished requests; 1 is not at all.
+	OutputTokens   float64 `json:"outputTokens"`
+	InFlightFactor float64 `json:"inFlightFactor,omitempty"`
+	CachedShare    float64 `json:"cachedShare,omitempty"`
 }
 
 // Step is one limit's effect on a role's count.

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"math"
 	"time"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/capacity"
@@ -26,7 +27,17 @@ func (p *round) findBackPressure() {
 	}
 }
 
-func (p *round) fresh(r Reading) Reading { return r.Fresh(p.now, p.spec.Behavior.MaxAgeSeconds) }
+// mostPlausible bounds every reading: a rate, a length or a queue beyond it is a
+// fault of its source, not a service.
+const mostPlausible = 1e7
+
+// fresh returns a reading that can be used: young enough and plausible.
+func (p *round) fresh(r Reading) Reading {
+	if r.Ok() && r.Value > mostPlausible {
+		return Unknown(sprintf("%s gave %g, which no service has", r.Source, r.Value))
+	}
+	return r.Fresh(p.now, p.spec.Behavior.MaxAgeSeconds)
+}
 
 // lengths are the token counts of a mean request.
 type lengths struct{ input, output float64 }
@@ -72,7 +83,9 @@ func (p *round) demand(r *roleRound) (capacity.Traffic, bool) {
 		t.Input = capacity.Lengths{Mean: max(in, now*mean.input) / base, SCV: p.fresh(s.InputSCV).Or(1)}
 		t.Output = capacity.Lengths{Mean: max(out, now*mean.output) / base, SCV: p.fresh(s.OutputSCV).Or(1)}
 	}
-	r.d.Demand = Demand{Known: true, RequestsPerSecond: t.RequestsPerSecond, NowPerSecond: now, ForecastPerSecond: ahead,
+	inFlight := p.inFlightFactor(r, t, now)
+	t.Output.Mean *= inFlight
+	r.d.Demand = Demand{Known: true, InFlightFactor: inFlight, RequestsPerSecond: t.RequestsPerSecond, NowPerSecond: now, ForecastPerSecond: ahead,
 		BacklogPerSecond: backlog, InputTokens: t.Input.Mean, OutputTokens: t.Output.Mean, CachedShare: t.CachedShare}
 	return t, true
 }
@@ -134,23 +147,45 @@ func (r *roleRound) horizon(s *Spec) time.Duration {
 	return (min(startup, s.Behavior.StartTimeoutSeconds) + s.Behavior.IntervalSeconds).Duration()
 }
 
-// backlog turns the requests that wait beyond what the objective allows into a
-// rate that works them off within one horizon. By Little's law rate × TTFT* may
-// wait without harm. It never more than doubles the demand: a queue is no
-// reason to jump without bound.
+// backlog turns the requests that wait for prefill beyond what the objective
+// allows into a rate that works them off within one horizon. By Little's law
+// rate × TTFT* may wait without harm. It never more than doubles the demand: a
+// queue is no reason to jump without bound.
 func (p *round) backlog(r *roleRound, rate float64, horizon time.Duration) float64 {
-	waiting, allowed := p.fresh(p.snap.Signals.DecodeWaiting).Or(0), 0.0
-	if r.role == Prefill {
-		if p.backPressure != "" {
-			return 0
-		}
-		waiting, allowed = p.fresh(p.snap.Signals.PrefillWaiting).Or(0), rate*p.spec.TTFT.Ms/1000
+	if r.role == Decode || p.backPressure != "" {
+		return 0
 	}
+	waiting := p.fresh(p.snap.Signals.PrefillWaiting).Or(0)
 	most := rate
 	for i := range p.mem.Requests {
 		most = max(most, p.mem.Requests[i].Value)
 	}
-	return min(max(0, waiting-allowed)/max(horizon.Seconds(), 1), most)
+	return min(max(0, waiting-rate*p.spec.TTFT.Ms/1000)/max(horizon.Seconds(), 1), most)
+}
+
+// mostInFlightFactor bounds what the sequences in flight may add to the output
+// lengths of finished requests.
+const mostInFlightFactor = 2
+
+// inFlightFactor is by how much outputs must be longer than those of the
+// requests that have finished. Finished requests tell of the past: when outputs
+// grow longer, the sequences in flight show it first. By Little's law their
+// number is rate × output × TPOT, so that a number beyond what the model expects,
+// and beyond its own chance (two standard deviations of a Poisson count), means
+// longer outputs. Those that wait for room count as well.
+func (p *round) inFlightFactor(r *roleRound, t capacity.Traffic, now float64) float64 {
+	running, waiting := p.fresh(p.snap.Signals.DecodeRunning), p.fresh(p.snap.Signals.DecodeWaiting)
+	if r.role == Prefill || !running.Ok() || r.ready == 0 || now <= 0 {
+		return 1
+	}
+	t.RequestsPerSecond = now
+	expected := p.spec.Service.DecodePool(r.ready, t).Sequences * float64(r.ready)
+	seen := running.Or(0) + waiting.Or(0)
+	surely := seen - 2*math.Sqrt(seen)
+	if !finite(expected) || expected <= 0 || surely <= expected {
+		return 1
+	}
+	return min(surely/expected, mostInFlightFactor)
 }
 
 func reason(r Reading, otherwise string) string {

@@ -120,7 +120,11 @@ func (p *round) demandText(r *roleRound) string {
 		}
 		return sprintf("%.3g requests/s%s of %.0f prompt tokens%s", d.RequestsPerSecond, ahead, d.InputTokens, cached)
 	}
-	return sprintf("%.3g requests/s%s of %.0f output tokens", d.RequestsPerSecond, ahead, d.OutputTokens)
+	longer := ""
+	if d.InFlightFactor > 1.01 {
+		longer = " (the sequences in flight say longer than those that have finished)"
+	}
+	return sprintf("%.3g requests/s%s of %.0f output tokens%s", d.RequestsPerSecond, ahead, d.OutputTokens, longer)
 }
 
 func needText(r *roleRound) string {

@@ -20,7 +20,7 @@ func (w *world) run(n int, l load) Decision {
 
 var (
 	heavyPrefill = load{rate: 6, input: 6000, output: 60}
-	heavyDecode  = load{rate: 6, input: 300, output: 1200}
+	heavyDecode  = load{rate: 16, input: 300, output: 1200}
 	quiet        = load{rate: 1, input: 800, output: 100}
 )
 

@@ -185,7 +185,10 @@ func (p *round) beginMove(donor, receiver *roleRound) string {
 	if fits, known := p.fitsOnNodes(donor, receiver, give); known && fits < get {
 		return sprintf("the GPUs that %d replicas of %s free lie on different nodes: a replica of %s needs %d on one", give, donor.role, receiver.role, receiver.gpus)
 	}
-	to := donor.d.From - give
+	to := min(donor.d.From-give, donor.justified) // it may go further down on its own account
+	if donor.spec.Down.MaxStep > 0 {
+		to = max(to, donor.d.From-donor.spec.Down.MaxStep)
+	}
 	p.mem.Move = &Move{From: donor.role, To: receiver.role, DonorBefore: donor.d.From, DonorAfter: to,
 		ReceiverBefore: receiver.d.From, ReceiverAfter: receiver.d.From + get, GPUs: get * receiver.gpus,
 		Phase: Draining, StartedAt: p.now, PhaseSince: p.now,

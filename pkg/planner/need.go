@@ -13,15 +13,18 @@ import (
 const attainableSlack = 0.10
 
 // worstRatio caps the ratio of latency to objective. A pool that is overloaded
-// has no latency; its ratio is this times its load, so that less overloaded is better.
+// has no latency; its ratio is this times its load, so that less overloaded is
+// better, and comparable between the roles.
 const worstRatio = 1e6
 
 // curve is one role's latency, as a share of its objective, by replica count.
 // Values are worked out once and only when asked for.
 type curve struct {
-	latencyMs func(n int) (ms, load float64)
+	latencyMs func(n int) float64
 	limitMs   float64 // the objective, or the attainable part of it
-	memo      []float64
+	// work is the load of one replica that had to do it all: with n it is work/n.
+	work float64
+	memo []float64
 }
 
 // ratio returns latency over objective with n replicas: at most 1 is good.
@@ -36,10 +39,10 @@ func (c *curve) ratio(n int) float64 {
 	if v := c.memo[n]; v >= 0 {
 		return v
 	}
-	ms, load := c.latencyMs(n)
+	ms := c.latencyMs(n)
 	v := min(ms/c.limitMs, worstRatio)
 	if !finite(ms) {
-		v = worstRatio * max(1, load)
+		v = worstRatio * (1 + c.work/float64(n))
 	}
 	c.memo[n] = v
 	return v
@@ -75,27 +78,26 @@ func (p *round) curveOf(r *roleRound, t capacity.Traffic) curve {
 		c.memo[i] = -1
 	}
 	s := &p.spec.Service
-	var objective capacity.Objective
-	var floor float64
+	objective, top := r.objective(p.spec), r.top()
+	var floor, load float64
 	if r.role == Prefill {
-		objective = p.spec.TTFT
 		handover := 0.0
 		if s.TTFTEndsAt == capacity.EndsAtDecode {
 			handover = p.handoverMs(t)
 		}
-		c.latencyMs = func(n int) (float64, float64) {
-			pool := s.PrefillPool(n, t)
-			return pool.TTFTQuantileMs(objective.Quantile) + handover, pool.Load
+		c.latencyMs = func(n int) float64 {
+			return s.PrefillPool(n, t).TTFTQuantileMs(objective.Quantile) + handover
 		}
-		floor = s.PrefillPool(r.top(), t).FloorMs(objective.Quantile) + handover
+		most := s.PrefillPool(top, t)
+		floor, load = most.FloorMs(objective.Quantile)+handover, most.Load
 	} else {
-		objective = p.spec.TPOT
-		c.latencyMs = func(n int) (float64, float64) {
-			pool := s.DecodePool(n, t)
-			return pool.TPOTQuantileMs(objective.Quantile), pool.LoadFor(objective)
+		c.latencyMs = func(n int) float64 {
+			return s.DecodePool(n, t).TPOTQuantileMs(objective.Quantile)
 		}
-		floor = s.DecodePool(r.top(), t).FloorMs(objective.Quantile)
+		most := s.DecodePool(top, t)
+		floor, load = most.FloorMs(objective.Quantile), most.LoadFor(objective)
 	}
+	c.work = min(load, 1e3) * float64(top)
 	c.limitMs = objective.Ms
 	if finite(floor) && floor*(1+attainableSlack) > objective.Ms {
 		c.limitMs = floor * (1 + attainableSlack)
