@@ -66,6 +66,14 @@ func (e *Engine) Advance(now time.Duration) {
 	e.now = max(e.now, now)
 }
 
+// Next is when the engine next has something to do; false when nothing is left.
+func (e *Engine) Next() (time.Duration, bool) {
+	if len(e.agenda.events) == 0 {
+		return 0, false
+	}
+	return e.agenda.events[0].at, true
+}
+
 // catchUp handles what has become due at the present time.
 func (e *Engine) catchUp() { e.Advance(e.now) }
 

@@ -3,26 +3,13 @@ package engine
 import "math"
 
 // pull opens a prefill worker's pull on the queue.
-func (e *Engine) pull(w *worker) {
-	w.pulling = true
-	e.cfg.Queue.Pull(w.ID)
-}
-
-func (e *Engine) stopPulling(w *worker) {
-	if w.pulling {
-		w.pulling = false
-		e.cfg.Queue.Cancel(w.ID)
-	}
-}
+func (e *Engine) pull(w *worker) { e.cfg.Queue.Pull(w.ID) }
 
 // take gives a message to a prefill worker. A message that was overtaken (its
 // request was queued again, or expired) is thrown away, as an engine does that
 // finds the decode worker's blocks gone.
 func (e *Engine) take(workerID string, m Message) {
 	w := e.find(workerID)
-	if w != nil {
-		w.pulling = false
-	}
 	r := e.live[m.Request]
 	current := r != nil && r.attempt == m.Attempt && r.state == Queued
 	switch {

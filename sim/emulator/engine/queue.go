@@ -14,20 +14,19 @@ type Message struct {
 }
 
 // Queue is the prefill queue: first in, first out, each message to one worker.
-// The engine calls it from within Advance, Join, Terminate and Leave; none of
-// its methods may block for long.
+// The engine calls it from its own goroutine, and none of its methods may block.
 type Queue interface {
-	// Bind is called once, before any other method. The queue hands a message to
-	// a worker by calling deliver, which is Engine.Deliver's function and may
-	// not be called from another goroutine than the engine's.
+	// Bind is called once, before any other method, with Engine.Deliver. A queue
+	// that works in other goroutines may not call it from there: it leaves it to
+	// whoever drives the engine.
 	Bind(deliver func(worker string, m Message))
 	// Publish adds a message at the end.
 	Publish(m Message)
 	// Pull asks for one message for a worker. It stays open until a message is
-	// delivered or Cancel is called; a worker has one open pull at most.
+	// delivered; a worker has one open pull at most.
 	Pull(worker string)
-	// Cancel ends a worker's open pull. A message that was already on its way
-	// may still be delivered.
+	// Cancel says that a worker will not pull again and ends its pull, if one is
+	// open. A message that was already on its way may still be delivered.
 	Cancel(worker string)
 }
 

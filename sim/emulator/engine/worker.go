@@ -37,8 +37,7 @@ type worker struct {
 	// jobTokens is what the KV cache will hold, jobFresh what of it is computed, padding included.
 	jobTokens int
 	jobFresh  float64
-	jobs      uint64 // counts jobs; voids the event of a killed one
-	pulling   bool
+	jobs      uint64     // counts jobs; voids the event of a killed one
 	sending   []*request // whose KV caches are on the way to decode workers
 
 	// Decode.
@@ -96,7 +95,7 @@ func (e *Engine) Terminate(id string, by time.Duration) {
 	w.draining = true
 	switch w.Role {
 	case Prefill:
-		e.stopPulling(w)
+		e.cfg.Queue.Cancel(w.ID)
 	case Decode:
 		for _, r := range takeAll(&w.waiting) {
 			e.route(r)
@@ -127,7 +126,7 @@ func (e *Engine) kill(w *worker) {
 	var lost []*request
 	switch w.Role {
 	case Prefill:
-		e.stopPulling(w)
+		e.cfg.Queue.Cancel(w.ID)
 		if w.job != nil && w.job.attempt == w.attempt && w.job.state == Prefilling {
 			lost = append(lost, w.job)
 		}
