@@ -1,13 +1,8 @@
 package v1alpha1
 
-// Behavior says how quickly and how carefully replicas may change.
-//
-// The rules compare two durations only where both can be read, so that a
-// duration that cannot be read gives one error and not two.
-// +kubebuilder:validation:XValidation:rule="!self.interval.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.interval) >= duration('1s')",message="interval must be at least 1s"
-// +kubebuilder:validation:XValidation:rule="!(self.interval + self.scaleDownWindow).matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.scaleDownWindow) >= duration(self.interval)",message="scaleDownWindow must be at least interval"
-// +kubebuilder:validation:XValidation:rule="!(self.interval + self.maxAge).matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.maxAge) >= duration(self.interval)",message="maxAge must be at least interval: a reading is as old as that before the next one comes"
-// +kubebuilder:validation:XValidation:rule="!(self.startupTime + self.startTimeout).matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.startTimeout) >= duration(self.startupTime)",message="startTimeout must be at least startupTime: replicas would be given up before they can be ready"
+// Behavior says how quickly and how carefully replicas may change. How its
+// durations must stand to each other is a rule of the spec: the default of a
+// whole object, {}, must pass the object's own rules.
 type Behavior struct {
 	// interval between two decisions.
 	// +optional

@@ -28,6 +28,9 @@ func (d Duration) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads a string such as "2m30s"; zero and negative lengths are refused.
 func (d *Duration) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" { // left out, as everywhere in encoding/json
+		return nil
+	}
 	var s string
 	if err := json.Unmarshal(data, &s); err != nil {
 		return fmt.Errorf("duration %s must be a string such as \"500ms\", \"10s\" or \"2m30s\"", data)

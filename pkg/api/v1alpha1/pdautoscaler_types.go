@@ -62,7 +62,14 @@ const (
 //
 // A replica takes at least as many GPUs as its tensor parallelism, so a budget
 // below the sum checked here can never hold both minimums.
-// +kubebuilder:validation:XValidation:rule="!has(self.budget) || self.budget.gpus >= self.roles.prefill.min * (has(self.roles.prefill.parallelism) ? self.roles.prefill.parallelism.tensor : 1) + self.roles.decode.min * (has(self.roles.decode.parallelism) ? self.roles.decode.parallelism.tensor : 1)",message="budget.gpus must hold the minimum of both roles: at least roles.prefill.min x parallelism.tensor + roles.decode.min x parallelism.tensor"
+//
+// Two durations are compared only where both can be read, so that one that
+// cannot gives one error and not two.
+// +kubebuilder:validation:XValidation:rule="!self.behavior.interval.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.behavior.interval) >= duration('1s')",fieldPath=".behavior.interval",message="behavior.interval must be at least 1s"
+// +kubebuilder:validation:XValidation:rule="!self.behavior.scaleDownWindow.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || !self.behavior.interval.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.behavior.scaleDownWindow) >= duration(self.behavior.interval)",fieldPath=".behavior.scaleDownWindow",message="behavior.scaleDownWindow must be at least behavior.interval"
+// +kubebuilder:validation:XValidation:rule="!self.behavior.maxAge.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || !self.behavior.interval.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.behavior.maxAge) >= duration(self.behavior.interval)",fieldPath=".behavior.maxAge",message="behavior.maxAge must be at least behavior.interval: a reading is as old as that before the next one comes"
+// +kubebuilder:validation:XValidation:rule="!self.behavior.startTimeout.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || !self.behavior.startupTime.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.behavior.startTimeout) >= duration(self.behavior.startupTime)",fieldPath=".behavior.startTimeout",message="behavior.startTimeout must be at least behavior.startupTime: replicas would be given up before they can be ready"
+// +kubebuilder:validation:XValidation:rule="!has(self.budget) || self.budget.gpus >= self.roles.prefill.min * (has(self.roles.prefill.parallelism) ? self.roles.prefill.parallelism.tensor : 1) + self.roles.decode.min * (has(self.roles.decode.parallelism) ? self.roles.decode.parallelism.tensor : 1)",fieldPath=".budget.gpus",message="budget.gpus must hold the minimum of both roles: at least roles.prefill.min x parallelism.tensor + roles.decode.min x parallelism.tensor"
 type PDAutoscalerSpec struct {
 	// mode says who writes the replicas: Auto writes them, Recommend only
 	// reports what it would write, Metrics offers it to an HPA or to KEDA.
@@ -137,8 +144,8 @@ type TargetReference struct {
 // Budget is the most that both roles together may hold.
 type Budget struct {
 	// gpus is the number of GPUs. Replicas that start or terminate hold theirs.
+	// The least that makes sense is a rule of the spec.
 	// +required
-	// +kubebuilder:validation:Minimum=2
 	// +kubebuilder:validation:Maximum=100000
 	GPUs int32 `json:"gpus"`
 }
