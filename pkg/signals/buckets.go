@@ -114,7 +114,7 @@ const maxSCV = 20
 // place is what the exact sum leaves. The variance is divided by the square of
 // the mean of these places, not of the exact mean: errors of place then cancel in part. On 240-request
 // windows of the Azure conversation trace and of Mooncake's, the root mean
-// square of the relative error is 5..36 % with Dynamo's bounds and 13..20 % with vLLM's
+// square of the relative error is 13..36 % with Dynamo's bounds and 13..21 % with vLLM's
 // (TestSCVOnTraces); mid-points over the exact mean were up to 96 % off.
 func (b *buckets) scv() float64 {
 	if b.count < 2 {

@@ -168,7 +168,11 @@ func (c *Collector) readOne(ctx context.Context, p *pod, now time.Time) {
 	}
 	p.failures, p.answered = 0, true
 	p.observe(v.read(got, c.cfg.Model, now, c.cfg.MaxAge), v, c.cfg.Window+c.cfg.MaxAge)
-	if !p.spoke {
+	switch {
+	case p.spoke:
+	case len(p.notes) > 0:
+		p.err = fmt.Sprintf("%s answers, but nothing on it can be used: %s", p.target.URL, join(p.notes))
+	default:
 		p.err = fmt.Sprintf("%s answers, but has none of %s", p.target.URL, v.names())
 	}
 }

@@ -2,6 +2,7 @@ package signals
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
@@ -44,8 +45,11 @@ func (v *view) sum(kind Kind, what quantity) planner.Reading {
 	case total == 0:
 		return planner.Unknown(fmt.Sprintf("%d of %s gave no %s, and the others have none", missing, count(pods+missing, kind), what))
 	}
-	return planner.Known(total, at, fmt.Sprintf("at least: %d of %s", pods, count(pods+missing, kind)))
+	return planner.Known(total, at, atLeast(fmt.Sprintf("%d of %s", pods, count(pods+missing, kind))))
 }
+
+// atLeast marks the source of a sum that is too low.
+func atLeast(source string) string { return "at least: " + strings.TrimPrefix(source, "at least: ") }
 
 // prefillWaiting is how many requests wait for a prefill worker. With a NATS
 // queue they wait there and nowhere else: a worker takes one at a time.
@@ -69,9 +73,9 @@ func (v *view) waiting(role Kind, queued quantity) planner.Reading {
 	case engines.Ok() && router.Ok():
 		return reading(engines.Or(0)+router.Or(0), older(engines.At, router.At), engines.Source+" and "+router.Source)
 	case engines.Or(0) > 0:
-		return planner.Known(engines.Value, engines.At, "at least: "+engines.Source)
+		return planner.Known(engines.Value, engines.At, atLeast(engines.Source))
 	case router.Or(0) > 0:
-		return planner.Known(router.Value, router.At, "at least: "+router.Source)
+		return planner.Known(router.Value, router.At, atLeast(router.Source))
 	case engines.Ok():
 		return router
 	}

@@ -14,6 +14,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 )
 
 // page is what was wanted of one metrics page, by family name.
@@ -67,81 +68,69 @@ const maxLine = 64 << 10
 // parsed: what an engine exports besides costs nothing and cannot spoil the
 // page. A page over maxBytes, or one that ends early, is an error: half a page is no page.
 func parsePage(body io.Reader, contentType string, wanted map[string]bool, maxBytes int64) (page, error) {
-	format, err := formatOf(contentType)
+	open, err := isOpenMetrics(contentType)
 	if err != nil {
 		return nil, err
 	}
-	open := format.FormatType() == expfmt.TypeOpenMetrics
-	kept, ended, err := keepWanted(body, wanted, maxBytes, !open)
+	kept, err := keepWanted(body, wanted, maxBytes, open)
 	if err != nil {
 		return nil, err
 	}
-	if open {
-		if !ended {
-			return nil, errors.New("the page ends early: an OpenMetrics page must end with # EOF")
-		}
-		kept = append(kept, "# EOF\n"...)
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(kept))
+	if err != nil {
+		return nil, fmt.Errorf("the page is not valid: %w", err)
 	}
-	decoder := expfmt.NewDecoder(bytes.NewReader(kept), format)
 	out := page{}
-	for {
-		var mf dto.MetricFamily
-		err := decoder.Decode(&mf)
-		if errors.Is(err, io.EOF) {
-			return out, nil
-		}
-		if err != nil {
-			var at expfmt.ParseError
-			if open && errors.As(err, &at) {
-				err = errors.New(at.Msg) // its line number counts only the wanted lines
-			}
-			return nil, fmt.Errorf("the page is not valid: %w", err)
-		}
-		out[mf.GetName()] = familyOf(&mf)
+	for name, mf := range families {
+		out[name] = familyOf(mf)
 	}
+	return out, nil
 }
 
-// formatOf chooses the parser. Versions of the text format are not told apart:
-// they differ in what names may hold, and the names looked for are plain.
-func formatOf(contentType string) (expfmt.Format, error) {
-	if contentType == "" {
-		return expfmt.NewFormat(expfmt.TypeTextPlain), nil
-	}
+// isOpenMetrics tells the two formats apart. Versions of the text format are
+// not: they differ in what names may hold, and the names looked for are plain.
+func isOpenMetrics(contentType string) (bool, error) {
 	media, _, err := mime.ParseMediaType(contentType)
 	switch {
-	case err == nil && media == "text/plain":
-		return expfmt.NewFormat(expfmt.TypeTextPlain), nil
+	case contentType == "", err == nil && media == "text/plain":
+		return false, nil
 	case err == nil && media == expfmt.OpenMetricsType:
-		return expfmt.NewFormat(expfmt.TypeOpenMetrics), nil
+		return true, nil
 	}
-	return "", fmt.Errorf("the answer is %.80q, not metrics: text/plain or %s is needed", contentType, expfmt.OpenMetricsType)
+	return false, fmt.Errorf("the answer is %.80q, not metrics: text/plain or %s is needed", contentType, expfmt.OpenMetricsType)
 }
 
-// keepWanted reads a whole page and returns its wanted lines. The other lines
-// stay as empty ones where blanks is set, so that line numbers in errors are
-// those of the page. ended reports whether OpenMetrics' last line was seen.
-func keepWanted(body io.Reader, wanted map[string]bool, maxBytes int64, blanks bool) (kept []byte, ended bool, err error) {
+// keepWanted reads a whole page and returns its wanted lines in the text
+// format. The other lines stay as empty ones, so that line numbers in errors
+// are those of the page.
+func keepWanted(body io.Reader, wanted map[string]bool, maxBytes int64, open bool) (kept []byte, err error) {
 	limited := &io.LimitedReader{R: body, N: maxBytes + 1}
 	lines := bufio.NewReaderSize(limited, maxLine)
-	for {
+	for ended := false; ; {
 		line, err := lines.ReadSlice('\n')
-		if limited.N <= 0 {
-			return nil, false, fmt.Errorf("the page is larger than %d bytes", maxBytes)
-		}
 		switch {
+		case limited.N <= 0:
+			return nil, fmt.Errorf("the page is larger than %d bytes", maxBytes)
 		case errors.Is(err, bufio.ErrBufferFull):
-			return nil, false, fmt.Errorf("the page has a line longer than %d bytes", maxLine)
+			return nil, fmt.Errorf("the page has a line longer than %d bytes", maxLine)
 		case err != nil && !errors.Is(err, io.EOF):
-			return nil, false, fmt.Errorf("the page was cut off: %w", err)
+			return nil, fmt.Errorf("the page was cut off: %w", err)
 		}
-		if wanted[string(nameIn(line))] {
-			kept = append(kept, line...)
-		} else if blanks && err == nil {
+		switch name := nameIn(line); {
+		case !wanted[string(name)]:
 			kept = append(kept, '\n')
+		case open:
+			kept = appendAsText(kept, line, name)
+		default:
+			kept = append(kept, line...)
 		}
 		ended = bytes.HasPrefix(line, []byte("# EOF")) || ended && len(line) == 0
 		if err != nil {
-			return kept, ended, nil
+			if open && !ended {
+				return nil, errors.New("the page ends early: an OpenMetrics page must end with # EOF")
+			}
+			return kept, nil
 		}
 	}
 }

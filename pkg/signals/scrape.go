@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 )
@@ -20,10 +19,8 @@ type scraper struct {
 func newScraper(cfg Config) *scraper {
 	return &scraper{timeout: cfg.Timeout, maxBytes: cfg.MaxBodyBytes, client: &http.Client{
 		Transport: &http.Transport{
-			DialContext:           (&net.Dialer{Timeout: cfg.Timeout}).DialContext,
-			MaxIdleConnsPerHost:   1,
-			IdleConnTimeout:       2 * time.Minute,
-			ResponseHeaderTimeout: cfg.Timeout,
+			MaxIdleConnsPerHost: 1,
+			IdleConnTimeout:     2 * time.Minute,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
