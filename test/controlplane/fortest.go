@@ -21,10 +21,10 @@ type T interface {
 
 // shared is the control plane of one test binary.
 var shared struct {
-	once     sync.Once
-	opts     *Options // given by Main, which will stop it
-	cp       *ControlPlane
-	err      error
+	once sync.Once
+	opts *Options // given by Main, which will stop it
+	cp   *ControlPlane
+	err  error
 }
 
 // ForTest returns a whole control plane that all tests of the package share, and starts it for the first one. Tests keep out

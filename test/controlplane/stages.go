@@ -9,15 +9,18 @@ import (
 // Annotations of a pod that say how its simulated kubelet treats it. Values are numbers of seconds, fractions allowed; a value
 // that is no number counts as 0. They must be set when the pod is created.
 const (
+	// AnnotationPrefix begins the key of each of them.
+	AnnotationPrefix = "kubelet.pdautoscaler.io/"
+
 	// AnnotationReadyAfterSeconds is how long the containers run before the pod is Ready: the cold start.
-	AnnotationReadyAfterSeconds = "kubelet.pdautoscaler.io/ready-after-seconds"
+	AnnotationReadyAfterSeconds = AnnotationPrefix + "ready-after-seconds"
 
 	// AnnotationGoneAfterSeconds is how long the pod stays Terminating, which no pod does longer than its grace period.
-	AnnotationGoneAfterSeconds = "kubelet.pdautoscaler.io/gone-after-seconds"
+	AnnotationGoneAfterSeconds = AnnotationPrefix + "gone-after-seconds"
 
 	// AnnotationStartFailure makes the pod's containers wait for ever, after AnnotationReadyAfterSeconds, with this reason, for
 	// example CrashLoopBackOff.
-	AnnotationStartFailure = "kubelet.pdautoscaler.io/start-failure"
+	AnnotationStartFailure = AnnotationPrefix + "start-failure"
 )
 
 // Seconds writes a duration as the annotations want it.
