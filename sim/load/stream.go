@@ -1,6 +1,7 @@
 package load
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 
@@ -23,6 +24,9 @@ type Stream struct {
 
 // NewStream starts a profile. Equal profiles and seeds give equal streams.
 func NewStream(p *Profile, seed uint64) (*Stream, error) {
+	if p == nil {
+		return nil, errors.New("load: the profile is nil")
+	}
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
