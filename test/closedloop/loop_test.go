@@ -63,6 +63,19 @@ func TestSwing(t *testing.T) {
 		from, to := profile.Bounds(i)
 		ttft, tpot, n := r.Attained(from, to, spec.TTFT.Ms, spec.TPOT.Ms)
 		t.Logf("%-14s %5d requests, TTFT %.1f %%, TPOT %.1f %%", p.Name, n, 100*ttft, 100*tpot)
+		// The ramps are inside the phases: what a replica's cold start costs counts.
+		if n == 0 || ttft < 0.90 || tpot < 0.95 {
+			t.Errorf("%s: %.1f %% kept the TTFT objective, %.1f %% the TPOT objective", p.Name, 100*ttft, 100*tpot)
+		}
+	}
+	if r.MaxGPUs > spec.BudgetGPUs {
+		t.Errorf("%d GPUs were held, the budget is %d", r.MaxGPUs, spec.BudgetGPUs)
+	}
+	if r.Moves == 0 {
+		t.Error("no GPUs moved, though the decode surge needs prefill's")
+	}
+	if end := r.Decisions[len(r.Decisions)-1]; end.Prefill.To != 1 || end.Decode.To != 1 {
+		t.Errorf("the lull ends with %d prefill and %d decode replicas, not the minimum", end.Prefill.To, end.Decode.To)
 	}
 	t.Logf("%.2f GPU-hours, %d moves, at most %d GPUs", r.GPUSeconds/3600, r.Moves, r.MaxGPUs)
 }
