@@ -1,42 +1,241 @@
 package capacity
 
-// Bound names what limits a decode pool.
-type Bound string
+import "math"
 
+// What limits a decode pool, the values of DecodePool.Bound.
 const (
-	BoundBandwidth Bound = "bandwidth"
-	BoundKV        Bound = "kv"
-	BoundSequences Bound = "sequences"
+	BoundBandwidth = "bandwidth"
+	BoundKV        = "kv"
+	BoundSequences = "sequences"
 )
 
-// DecodePool is what a number of decode replicas does under a traffic.
+// DecodePool is what a number of decode replicas does under a traffic. Each replica serves an equal share by itself.
 type DecodePool struct {
+	// Stable is false when requests arrive faster than any batch within the walls works them off.
 	Stable bool
-	// Sequences is the mean number of running sequences per replica.
+	// Sequences is B, the mean number of running sequences per replica; at the wall when not stable.
 	Sequences float64
-	// StepMs is the mean decode step that a running sequence sees.
+	// StepMs is the mean decode step that a running sequence sees; of a full batch when not stable.
 	StepMs float64
-	// BandwidthLoad is the share of the largest token rate that any batch size reaches.
+	// BandwidthLoad is the rate over the rate that an endless batch would reach, whatever its latency.
 	BandwidthLoad float64
-	// KVLoad is the mean occupied share of the KV cache.
+	// KVLoad is the mean occupied share of the KV cache that can be used, above 1 when the sequences would not fit and
+	// +Inf when they would be ever more.
 	KVLoad float64
-	// SequenceLoad is the mean occupied share of the sequence slots.
+	// SequenceLoad is the mean occupied share of the sequence slots, above 1 when there are too few and +Inf
+	// when there would be ever more sequences.
 	SequenceLoad float64
-	// Bound is the largest of the three loads.
-	Bound Bound
+	// Bound is which of the three loads is largest, BoundBandwidth, BoundKV or BoundSequences; bandwidth when no batch keeps up.
+	Bound string
+
+	step     stepCurve
+	perMs    float64 // requests per ms and replica
+	steps    float64 // decode steps of a mean request
+	burst    float64 // variance of the arrivals over Poisson's
+	output   Lengths
+	transfer float64 // ms, of a mean prompt
+	atDecode bool    // the first decode step ends TTFT
+	context  contexts
+	kvTokens float64 // that can be used
+	slots    float64 // sequences that fit within both walls
+	maxSeqs  float64
 }
 
-// DecodePool evaluates replicas decode replicas under t.
-func (s Service) DecodePool(replicas int, t Traffic) DecodePool { panic("not written yet") }
+// contexts are the moments of a running sequence's context, in tokens, weighted by the steps it is seen in.
+type contexts struct{ mean, variance float64 }
 
-// LoadFor is rho_d: the rate over the rate at which the mean step meets the objective.
-func (d DecodePool) LoadFor(o Objective) float64 { panic("not written yet") }
+// contextsOf integrates over a request's output: ctx = E[in] + E[out^2]/(2 E[out]) and the second moment alike. The third
+// moment of the output, of which only two are known, is a gamma distribution's.
+func contextsOf(t Traffic) contexts {
+	in, out, v := t.Input.Mean, t.Output.Mean, t.Output.SCV
+	mean := in + out*(1+v)/2
+	second := in*in*(1+t.Input.SCV) + in*out*(1+v) + out*out*(1+v)*(1+2*v)/3
+	return contexts{mean: mean, variance: max(0, second-mean*mean)}
+}
 
-// TPOTQuantileMs is the time per output token that a share q of the requests stays within; +Inf when not stable.
-func (d DecodePool) TPOTQuantileMs(q float64) float64 { panic("not written yet") }
+// strandedTokens is the KV cache that stays free because the prompt at the head of the queue does not fit into it: half of
+// that prompt on average, and a prompt that waits there is long in proportion to its length.
+func strandedTokens(input Lengths) float64 { return input.Mean * (1 + input.SCV) / 2 }
 
-// FloorMs is TPOTQuantileMs of a request alone on its replica.
-func (d DecodePool) FloorMs(q float64) float64 { panic("not written yet") }
+// stepCurve is T(x), the step of x sequences of mean context: smoothmax(roof, gemm*x) + slope*x + fixed, times slow.
+type stepCurve struct {
+	roof, gemm, slope, fixed float64
+	kv                       float64 // ms per token of context
+	slow                     float64 // at least 1: the time that prefills done on the decode replica take
+}
 
-// HandoverMs is the mean time from the end of prefill to the end of the first decode step.
-func (d DecodePool) HandoverMs() float64 { panic("not written yet") }
+func (c stepCurve) ms(x float64) float64 {
+	return c.slow * (math.Sqrt(c.roof*c.roof+c.gemm*c.gemm*x*x) + c.slope*x + c.fixed)
+}
+
+// msPerSequence is T'(x).
+func (c stepCurve) msPerSequence(x float64) float64 {
+	bend := 0.0
+	if c.gemm > 0 {
+		bend = c.gemm * c.gemm * x / math.Sqrt(c.roof*c.roof+c.gemm*c.gemm*x*x)
+	}
+	return c.slow * (bend + c.slope)
+}
+
+// DecodePool evaluates replicas decode replicas under t. No replicas hold no traffic but none.
+func (s Service) DecodePool(replicas int, t Traffic) DecodePool {
+	t = t.clean()
+	work := s.decodeWork(t)
+	return work.at(replicas, t.RequestsPerSecond)
+}
+
+// decodeWork is all of a pool that does not depend on the rate or the replicas. t is clean.
+func (s Service) decodeWork(t Traffic) decodeWork {
+	c := contextsOf(t)
+	w := decodeWork{arrivalSCV: t.ArrivalSCV}
+	w.pool = DecodePool{
+		output:   t.Output,
+		atDecode: s.TTFTEndsAt == EndsAtDecode,
+		transfer: s.transferMs(t.Input.Mean),
+		context:  c,
+		kvTokens: max(0, s.Decode.KVCapacityTokens-strandedTokens(t.Input)),
+		maxSeqs:  s.maxSequences(),
+		step: stepCurve{
+			roof:  s.Decode.Decode.WeightReadMs,
+			gemm:  s.Decode.Decode.GEMMMsPerSequence,
+			slope: s.Decode.Decode.PerSequenceMs + s.Decode.Decode.KVMsPerToken*c.mean,
+			fixed: s.Decode.Decode.OverheadMs,
+			kv:    s.Decode.Decode.KVMsPerToken,
+			slow:  1,
+		},
+	}
+	w.pool.steps = t.Output.Mean
+	if !w.pool.atDecode {
+		w.pool.steps = max(0, t.Output.Mean-1)
+	}
+	w.pool.slots = w.pool.maxSeqs
+	if c.mean > 0 {
+		w.pool.slots = min(w.pool.slots, w.pool.kvTokens/c.mean)
+	}
+	if t.LocalPrefillShare > 0 {
+		local := s
+		local.Prefill, local.TransferBlocksPrefill = s.Decode, false
+		w.localPrefillMs = t.LocalPrefillShare * local.promptWork(t).mean
+	}
+	return w
+}
+
+type decodeWork struct {
+	pool           DecodePool
+	arrivalSCV     float64
+	localPrefillMs float64 // prefill work per request
+}
+
+// at loads the pool with requestsPerSecond over replicas replicas.
+func (w *decodeWork) at(replicas int, requestsPerSecond float64) DecodePool {
+	d := w.pool
+	n := float64(min(max(replicas, 0), maxReplicas))
+	// Requests spread at random over n replicas look the more like Poisson the more replicas there are.
+	d.burst = (1 + 1 + (w.arrivalSCV-1)/max(n, 1)) / 2
+	d.Bound = BoundBandwidth
+	if requestsPerSecond > 0 {
+		d.perMs = requestsPerSecond / 1000 / n
+	}
+	prefilling := d.perMs * w.localPrefillMs
+	d.step.slow = 1 / (1 - prefilling)
+	d.BandwidthLoad = d.perMs*d.steps*(d.step.gemm+d.step.slope)*d.step.slow + prefilling
+	if math.IsInf(d.perMs, 1) || prefilling >= 1 {
+		d.BandwidthLoad, d.step.slow = math.Inf(1), 1
+		return d.full()
+	}
+	rate := d.perMs * d.steps * d.step.slow // steps per ms of an unslowed replica
+	if rate*(d.step.gemm+d.step.slope) >= 1 {
+		return d.full()
+	}
+	d.settle(rate)
+	d.Stable = d.KVLoad < 1 && d.SequenceLoad < 1
+	switch {
+	case d.KVLoad > d.BandwidthLoad && d.KVLoad >= d.SequenceLoad:
+		d.Bound = BoundKV
+	case d.SequenceLoad > d.BandwidthLoad:
+		d.Bound = BoundSequences
+	}
+	if !d.Stable {
+		d.Sequences = min(d.Sequences, d.slots)
+		d.StepMs = d.step.ms(max(1, d.Sequences))
+	}
+	return d
+}
+
+// settle solves x = 1 + rate*T(x) for x = B+1: with the roofs joined as a root of squares, (K*x - M)^2 = roof^2 +
+// (gemm*x)^2 where K = 1/rate - slope and M = 1/rate + fixed, and the root with K*x > M.
+func (d *DecodePool) settle(rate float64) {
+	x := 1.0
+	if rate > 1e-12 { // below, the batch is one request and 1/rate^2 would overflow
+		k, m := 1/rate-d.step.slope, 1/rate+d.step.fixed
+		square := k*k - d.step.gemm*d.step.gemm
+		x = (k*m + math.Sqrt(d.step.gemm*d.step.gemm*m*m+d.step.roof*d.step.roof*square)) / square
+	}
+	d.StepMs = d.step.ms(x)
+	d.Sequences = d.perMs * d.steps * d.StepMs
+	d.SequenceLoad = d.Sequences / d.maxSeqs
+	// KV cache is held from the start of the transfer on.
+	if held := (d.Sequences + d.perMs*d.transfer) * d.context.mean; held > 0 {
+		d.KVLoad = held / d.kvTokens
+	}
+}
+
+// full is a pool that no batch size would keep up: its batches are at the wall.
+func (d DecodePool) full() DecodePool {
+	d.Sequences = d.slots
+	d.StepMs = d.step.ms(max(1, d.slots))
+	d.KVLoad, d.SequenceLoad = math.Inf(1), math.Inf(1)
+	return d
+}
+
+// LoadFor is the rate over the largest rate that keeps the mean step within o and the mean batch within the walls; at 1
+// the pool is full. While no wall is near this is rho_d. It is +Inf when a request alone on its replica misses o already.
+func (d DecodePool) LoadFor(o Objective) float64 {
+	if d.perMs == 0 || d.steps == 0 {
+		return 0
+	}
+	x := d.step.sequencesAt(positive(o.Ms)) // the batch and the request itself
+	if x <= 1 || math.IsInf(d.perMs, 1) || math.IsInf(d.BandwidthLoad, 1) || d.slots == 0 {
+		return math.Inf(1)
+	}
+	load := 0.0
+	if !math.IsInf(x, 1) {
+		load = d.perMs * d.steps * positive(o.Ms) / (x - 1)
+	}
+	load = max(load, d.perMs*d.steps*d.step.ms(d.maxSeqs+1)/d.maxSeqs)
+	if d.context.mean > 0 {
+		held := d.kvTokens / d.context.mean
+		load = max(load, d.perMs*(d.steps*d.step.ms(held+1)+d.transfer)/held)
+	}
+	return load
+}
+
+// sequencesAt is the x at which T(x) = ms: 1 or less when a sequence alone takes longer, +Inf when no batch takes as long.
+// (budget - slope*x)^2 = roof^2 + (gemm*x)^2 with budget - slope*x >= 0, the smaller root, in the form that stays sound
+// when slope equals gemm.
+func (c stepCurve) sequencesAt(ms float64) float64 {
+	budget := ms/c.slow - c.fixed
+	if budget <= c.slope+math.Sqrt(c.roof*c.roof+c.gemm*c.gemm) {
+		return 1
+	}
+	growth := budget*c.slope + math.Sqrt(c.gemm*c.gemm*budget*budget+c.roof*c.roof*(c.slope*c.slope-c.gemm*c.gemm))
+	if growth == 0 {
+		return math.Inf(1)
+	}
+	return (budget*budget - c.roof*c.roof) / growth
+}
+
+// HandoverMs is the mean time from the end of prefill to the end of the first decode step: the wait for a place within
+// the walls, the KV transfer, the rest of the step that is running, and the first step. +Inf when not stable.
+func (d DecodePool) HandoverMs() float64 {
+	if !d.Stable {
+		return math.Inf(1)
+	}
+	probability, mean := d.admission()
+	return probability*mean + d.joinMs() + d.StepMs
+}
+
+// joinMs is the KV transfer and the rest of the running step, half of it on average when there is one.
+func (d DecodePool) joinMs() float64 {
+	return d.transfer + d.StepMs/2*d.Sequences/(d.Sequences+1)
+}
