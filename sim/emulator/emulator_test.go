@@ -40,11 +40,12 @@ func steady(rate float64) *load.Profile {
 	return &load.Profile{Phases: []load.Phase{{Name: "steady", DurationSeconds: 60, RequestsPerSecond: rate, InputTokens: 200, OutputTokens: 20, CachedShare: 0.25}}}
 }
 
-// Each test has addresses of its own, so that none waits for another's.
+// Each test has addresses of its own, so that none waits for another's; they lie
+// outside the range of the control plane's pods.
 func pod(test, n int, role Role, gpus int) Pod {
 	return Pod{
 		Namespace: "default", Name: fmt.Sprintf("%s-%d", role, n), UID: fmt.Sprintf("uid-%d-%d", test, n), Role: role,
-		Node: "node-a", IP: fmt.Sprintf("127.244.%d.%d", 200+test, n), GPUs: gpus, Container: "engine", Ready: true,
+		Node: "node-a", IP: fmt.Sprintf("127.246.%d.%d", 200+test, n), GPUs: gpus, Container: "engine", Ready: true,
 	}
 }
 
