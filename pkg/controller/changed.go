@@ -1,0 +1,105 @@
+package controller
+
+import (
+	"strings"
+	"time"
+	"unicode"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
+)
+
+// longestQuiet is how long a load or a latency that changed may wait until the
+// status shows it.
+const longestQuiet = 30 * time.Second
+
+// quietTime is that time for one resource: three of its intervals, where they
+// are shorter.
+func (r *round) quietTime() time.Duration { return min(longestQuiet, 3*r.interval()) }
+
+// worthWriting reports whether a status differs from the one on record in
+// something that a person or a restart needs now. Numbers that are never the
+// same twice, and the sentences with such numbers in them, wait for the quiet
+// time and are written only where they moved by a tenth or say something else.
+func worthWriting(old, status *v1alpha1.PDAutoscalerStatus, quietIsOver bool) bool {
+	if !equality.Semantic.DeepEqual(firm(old), firm(status)) {
+		return true
+	}
+	return quietIsOver && moved(old, status)
+}
+
+// firm returns a status without what changes all the time.
+func firm(s *v1alpha1.PDAutoscalerStatus) *v1alpha1.PDAutoscalerStatus {
+	f := s.DeepCopy()
+	f.LastDecisionTime, f.Reason, f.Message, f.SLO = nil, "", "", v1alpha1.SLOStatus{}
+	for _, role := range []*v1alpha1.RoleStatus{&f.Roles.Prefill, &f.Roles.Decode} {
+		role.LoadPercent, role.DemandMilliRequestsPerSecond, role.StartupTime = nil, nil, v1alpha1.Duration{}
+		role.Reason, role.Message = "", ""
+	}
+	for i := range f.Conditions {
+		f.Conditions[i].Message = ""
+		f.Conditions[i].LastTransitionTime.Reset()
+	}
+	return f
+}
+
+// moved reports whether what firm leaves out says something new.
+func moved(old, status *v1alpha1.PDAutoscalerStatus) bool {
+	if old.Reason != status.Reason || old.SLO.State != status.SLO.State || shape(old.Message) != shape(status.Message) {
+		return true
+	}
+	for _, pair := range [][2]*v1alpha1.RoleStatus{{&old.Roles.Prefill, &status.Roles.Prefill}, {&old.Roles.Decode, &status.Roles.Decode}} {
+		was, is := pair[0], pair[1]
+		if was.Reason != is.Reason || shape(was.Message) != shape(is.Message) ||
+			stepped(was.LoadPercent, is.LoadPercent, 10) || stepped(was.DemandMilliRequestsPerSecond, is.DemandMilliRequestsPerSecond, 10) {
+			return true
+		}
+	}
+	for _, pair := range [][2]*v1alpha1.LatencyStatus{{&old.SLO.TTFT, &status.SLO.TTFT}, {&old.SLO.TPOT, &status.SLO.TPOT}} {
+		was, is := pair[0], pair[1]
+		if was.ObjectiveMicroseconds != is.ObjectiveMicroseconds || stepped(was.ObservedMicroseconds, is.ObservedMicroseconds, 100) ||
+			stepped(was.PredictedMicroseconds, is.PredictedMicroseconds, 100) {
+			return true
+		}
+	}
+	messages := map[string]string{}
+	for _, c := range old.Conditions {
+		messages[c.Type] = shape(c.Message)
+	}
+	for _, c := range status.Conditions {
+		if messages[c.Type] != shape(c.Message) {
+			return true
+		}
+	}
+	return false
+}
+
+// stepped reports whether a number moved by a tenth and by the least that
+// matters, or came or went.
+func stepped[T int32 | int64](was, is *T, least float64) bool {
+	if was == nil || is == nil {
+		return was != is
+	}
+	a, b := float64(*was), float64(*is)
+	return max(a-b, b-a) >= max(0.1*max(a, b), least)
+}
+
+// shape is a sentence without its numbers.
+func shape(sentence string) string {
+	var b strings.Builder
+	number := false
+	for _, c := range sentence {
+		switch {
+		case unicode.IsDigit(c) || number && (c == '.' || c == 'e' || c == '+'):
+			if !number {
+				b.WriteByte('#')
+			}
+			number = true
+		default:
+			number = false
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
+}

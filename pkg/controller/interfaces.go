@@ -1,0 +1,42 @@
+package controller
+
+import (
+	"context"
+	"time"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+	"github.com/pdautoscaler/pdautoscaler/pkg/signals"
+	"github.com/pdautoscaler/pdautoscaler/pkg/workload"
+)
+
+// Workload is what the controller uses of pkg/workload. It is safe for
+// concurrent use.
+type Workload interface {
+	Observe(ctx context.Context, t workload.Target, now time.Time) (workload.Observation, error)
+	Apply(ctx context.Context, t workload.Target, role planner.Role, from, to int) error
+	Forget(t workload.Target)
+}
+
+// Collector is what the controller uses of pkg/signals. Each resource has its own.
+type Collector interface {
+	Collect(ctx context.Context, targets []signals.Target, now time.Time) (planner.Signals, []signals.SourceReport)
+	Close()
+}
+
+// NewCollector makes the collector of one resource; its error is one clear
+// sentence about the configuration.
+type NewCollector func(signals.Config) (Collector, error)
+
+var (
+	_ Workload  = (*workload.Workload)(nil)
+	_ Collector = (*signals.Collector)(nil)
+)
+
+// collectFromPods is the NewCollector of production.
+func collectFromPods(c signals.Config) (Collector, error) {
+	collector, err := signals.New(c)
+	if err != nil {
+		return nil, err // not a nil *signals.Collector inside a Collector
+	}
+	return collector, nil
+}

@@ -1,0 +1,245 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	controllerruntime "sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+	"github.com/pdautoscaler/pdautoscaler/pkg/workload"
+)
+
+// Defaults of Options.
+const (
+	// DefaultConcurrency is high because a round mostly waits for answers: with
+	// few workers a few slow services would hold up all others.
+	DefaultConcurrency = 16
+	DefaultRecords     = 64
+
+	LeaderElectionID     = "pdautoscaler.pdautoscaler.io"
+	DefaultLeaseDuration = 15 * time.Second
+	DefaultRenewDeadline = 10 * time.Second
+	DefaultRetryPeriod   = 2 * time.Second
+)
+
+// gracePeriod is how long a stopping manager waits for rounds that have begun.
+const gracePeriod = longestDeadline + 5*time.Second
+
+// Options say how a manager runs. The zero value runs without leader election,
+// without probes and without a metrics server.
+type Options struct {
+	// Namespaces whose PDAutoscalers are carried out; none is all of them. Pods
+	// and nodes are read in the whole cluster either way, to know what GPUs are free.
+	Namespaces []string
+	// Concurrency is how many resources are worked on at once. Default DefaultConcurrency.
+	Concurrency int
+	// Records is how many decision records are kept of each resource. Default DefaultRecords.
+	Records int
+
+	// MetricsAddress is the host:port of /metrics and /debug/decisions; empty is none.
+	MetricsAddress string
+	// MetricsInsecure serves them over plain HTTP to everyone who can connect.
+	// It is refused unless MetricsAddress is a loopback address.
+	MetricsInsecure bool
+	// MetricsCertDir holds tls.crt and tls.key; empty is a self-signed certificate.
+	MetricsCertDir string
+	// ProbeAddress is the host:port of /healthz and /readyz; empty is none.
+	ProbeAddress string
+
+	LeaderElection LeaderElection
+
+	// What follows is for tests; nil is the real one.
+	NewCollector NewCollector
+	NewWorkload  func(manager.Manager) Workload
+	Clock        clock.PassiveClock
+}
+
+// LeaderElection lets several controllers stand by for the one that works.
+type LeaderElection struct {
+	Enabled bool
+	// Namespace of the lease; empty is the one that the controller runs in.
+	Namespace string
+	// Durations left at zero take their defaults.
+	LeaseDuration, RenewDeadline, RetryPeriod time.Duration
+}
+
+// NewManager returns a manager that carries out PDAutoscalers when it is
+// started. It listens at once and works from Start until its context ends.
+func NewManager(config *rest.Config, o Options) (manager.Manager, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme,
+		Cache:  o.cache(),
+		Client: client.Options{Cache: &client.CacheOptions{
+			// One ConfigMap is needed, not all of the cluster.
+			DisableFor: []client.Object{&corev1.ConfigMap{}},
+		}},
+		Metrics:                       o.metrics(),
+		HealthProbeBindAddress:        offIfEmpty(o.ProbeAddress),
+		LeaderElection:                o.LeaderElection.Enabled,
+		LeaderElectionID:              LeaderElectionID,
+		LeaderElectionNamespace:       o.LeaderElection.Namespace,
+		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 new(orDefault(o.LeaderElection.LeaseDuration, DefaultLeaseDuration)),
+		RenewDeadline:                 new(orDefault(o.LeaderElection.RenewDeadline, DefaultRenewDeadline)),
+		RetryPeriod:                   new(orDefault(o.LeaderElection.RetryPeriod, DefaultRetryPeriod)),
+		GracefulShutdownTimeout:       new(gracePeriod),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the manager could not be made: %w", err)
+	}
+	return mgr, o.addTo(mgr)
+}
+
+// addTo adds the controller, its debug pages and its probes to a manager.
+func (o Options) addTo(mgr manager.Manager) error {
+	metrics, err := NewMetrics(ctrlmetrics.Registry)
+	if err != nil {
+		return fmt.Errorf("the metrics could not be registered: %w", err)
+	}
+	c := &Reconciler{
+		client:       mgr.GetClient(),
+		live:         mgr.GetAPIReader(),
+		newCollector: o.NewCollector,
+		recorder:     mgr.GetEventRecorder(fieldOwner),
+		metrics:      metrics,
+		clock:        o.Clock,
+		decide:       planner.Plan,
+		store:        newStore(),
+		recordsKept:  orDefault(o.Records, DefaultRecords),
+	}
+	if c.newCollector == nil {
+		c.newCollector = collectFromPods
+	}
+	if c.clock == nil {
+		c.clock = clock.RealClock{}
+	}
+	if o.NewWorkload != nil {
+		c.workload = o.NewWorkload(mgr)
+	} else {
+		c.workload = workload.New(mgr.GetClient(), mgr.GetClient(), workload.WithLiveReader(mgr.GetAPIReader()))
+	}
+	if o.MetricsAddress != "" {
+		if err := mgr.AddMetricsServerExtraHandler(DecisionsPath, c.DecisionsHandler()); err != nil {
+			return err
+		}
+	}
+	if err := addProbes(mgr); err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("pdautoscaler").
+		// A status of our own making is no reason for a round; the interval is.
+		For(&v1alpha1.PDAutoscaler{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		WithOptions(controllerruntime.Options{
+			MaxConcurrentReconciles: orDefault(o.Concurrency, DefaultConcurrency),
+			SkipNameValidation:      new(true), // tests run two managers in one process
+		}).
+		Complete(c)
+}
+
+// addProbes makes the manager ready once its caches are: a standby is ready too.
+func addProbes(mgr manager.Manager) error {
+	synced := &atomic.Bool{}
+	watch := manager.RunnableFunc(func(ctx context.Context) error {
+		synced.Store(mgr.GetCache().WaitForCacheSync(ctx))
+		return nil
+	})
+	ready := func(*http.Request) error {
+		if !synced.Load() {
+			return errors.New("the caches are not filled yet")
+		}
+		return nil
+	}
+	return errors.Join(mgr.Add(everyReplica{watch}), mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("caches", ready))
+}
+
+// everyReplica runs on the leader and on those that stand by.
+type everyReplica struct{ manager.Runnable }
+
+func (everyReplica) NeedLeaderElection() bool { return false }
+
+// check refuses options that cannot be meant.
+func (o Options) check() error {
+	if o.Concurrency < 0 || o.Records < 0 {
+		return fmt.Errorf("concurrency is %d and the records kept are %d: allowed is 1 or more, or 0 for the default", o.Concurrency, o.Records)
+	}
+	if o.MetricsInsecure && o.MetricsAddress != "" {
+		host, _, err := net.SplitHostPort(o.MetricsAddress)
+		if err != nil {
+			return fmt.Errorf("the metrics address %q is not host:port", o.MetricsAddress)
+		}
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return fmt.Errorf("the metrics address is %q: without authentication only a loopback address such as 127.0.0.1:8080 is allowed", o.MetricsAddress)
+		}
+	}
+	l := o.LeaderElection
+	lease, renew, retry := orDefault(l.LeaseDuration, DefaultLeaseDuration), orDefault(l.RenewDeadline, DefaultRenewDeadline), orDefault(l.RetryPeriod, DefaultRetryPeriod)
+	if l.Enabled && !(lease > renew && renew > retry && retry > 0) {
+		return fmt.Errorf("leader election: the lease is %s, the renew deadline %s and the retry period %s: allowed is lease > renew deadline > retry period > 0", lease, renew, retry)
+	}
+	return nil
+}
+
+func (o Options) cache() cache.Options {
+	options := cache.Options{DefaultTransform: cache.TransformStripManagedFields()}
+	if len(o.Namespaces) > 0 {
+		namespaces := map[string]cache.Config{}
+		for _, n := range o.Namespaces {
+			namespaces[n] = cache.Config{}
+		}
+		options.ByObject = map[client.Object]cache.ByObject{&v1alpha1.PDAutoscaler{}: {Namespaces: namespaces}}
+	}
+	return options
+}
+
+func (o Options) metrics() metricsserver.Options {
+	s := metricsserver.Options{BindAddress: offIfEmpty(o.MetricsAddress), CertDir: o.MetricsCertDir}
+	if !o.MetricsInsecure {
+		s.SecureServing, s.FilterProvider = true, filters.WithAuthenticationAndAuthorization
+	}
+	return s
+}
+
+// offIfEmpty: controller-runtime takes an empty address for its own default.
+func offIfEmpty(address string) string {
+	if address == "" {
+		return "0"
+	}
+	return address
+}
+
+func orDefault[T int | time.Duration](value, otherwise T) T {
+	if value == 0 {
+		return otherwise
+	}
+	return value
+}

@@ -1,0 +1,55 @@
+package controller
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+)
+
+func TestOptionsAreChecked(t *testing.T) {
+	for name, c := range map[string]struct {
+		options Options
+		says    string
+	}{
+		"metrics for everyone":        {Options{MetricsInsecure: true, MetricsAddress: ":8080"}, "only a loopback address"},
+		"metrics for the whole net":   {Options{MetricsInsecure: true, MetricsAddress: "0.0.0.0:8080"}, "only a loopback address"},
+		"metrics on a name":           {Options{MetricsInsecure: true, MetricsAddress: "metrics.example:8080"}, "only a loopback address"},
+		"metrics without port":        {Options{MetricsInsecure: true, MetricsAddress: "127.0.0.1"}, "host:port"},
+		"negative concurrency":        {Options{Concurrency: -1}, "concurrency is -1"},
+		"lease shorter than deadline": {Options{LeaderElection: LeaderElection{Enabled: true, LeaseDuration: time.Second}}, "lease > renew deadline"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := NewManager(&rest.Config{Host: "127.0.0.1:1"}, c.options)
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want %q", err, c.says)
+			}
+		})
+	}
+	for name, o := range map[string]Options{
+		"nothing at all":       {},
+		"loopback":             {MetricsInsecure: true, MetricsAddress: "127.0.0.1:0"},
+		"loopback of IPv6":     {MetricsInsecure: true, MetricsAddress: "[::1]:8080"},
+		"everywhere, secured":  {MetricsAddress: ":8443"},
+		"loopback by its name": {MetricsInsecure: true, MetricsAddress: "localhost:8080"},
+	} {
+		if err := o.check(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if o := (Options{MetricsAddress: ":8443"}).metrics(); !o.SecureServing || o.FilterProvider == nil {
+		t.Error("the metrics are served without authentication")
+	}
+}
+
+func TestDeadline(t *testing.T) {
+	for interval, want := range map[time.Duration]time.Duration{time.Second: 5 * time.Second, 10 * time.Second: 10 * time.Second, time.Hour: 20 * time.Second} {
+		if got := deadline(interval); got != want {
+			t.Errorf("an interval of %s has a deadline of %s, want %s", interval, got, want)
+		}
+	}
+	if gracePeriod <= longestDeadline {
+		t.Error("a stopping manager does not wait for a round that has begun")
+	}
+}

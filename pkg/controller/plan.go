@@ -1,0 +1,56 @@
+package controller
+
+import (
+	"context"
+	"errors"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+)
+
+// plan lets the planner decide, or leaves in the round why it cannot. It
+// returns an error only where the API server could not be asked.
+func (c *Reconciler) plan(ctx context.Context, r *round) {
+	r.before = r.svc.memory
+	if !r.auto() && r.before.Move != nil {
+		// A move that nobody carries out is no move.
+		r.before.Move = nil
+		r.abandoned = "the mode is " + string(r.pda.Spec.Mode)
+	}
+	r.after = r.before
+	if r.refused == nil {
+		r.refused = r.unseen
+	}
+	if r.refused != nil {
+		return
+	}
+	spec, err := c.specOf(ctx, r)
+	if err != nil {
+		if !errors.As(err, &r.refused) {
+			r.refused = refuse(ReasonModelUnknown, err.Error())
+		}
+		return
+	}
+	r.spec = spec
+	in := planner.Input{
+		Spec: spec,
+		Snapshot: planner.Snapshot{
+			Signals: r.signals, Prefill: r.seen.Prefill, Decode: r.seen.Decode, FreeGPUsByNode: r.seen.FreeGPUsByNode,
+		},
+		Memory: r.before,
+		Now:    r.now,
+	}
+	decision, after := c.decide(in)
+	r.after = after
+	r.record = &planner.Record{Version: planner.RecordVersion, Input: in, Decision: decision}
+	r.svc.records.add(*r.record)
+}
+
+// specOf reads the model and turns the resource into the planner's spec.
+func (c *Reconciler) specOf(ctx context.Context, r *round) (planner.Spec, error) {
+	model, err := readModel(ctx, c.live, r.pda)
+	if err != nil {
+		return planner.Spec{}, err
+	}
+	r.model = model
+	return plannerSpec(r.pda, model, &r.seen.Prefill, &r.seen.Decode, r.svc.gpus)
+}

@@ -1,0 +1,37 @@
+package controller
+
+import "github.com/pdautoscaler/pdautoscaler/pkg/planner"
+
+// Reasons that the planner does not know: there was no decision, or it was not
+// carried out. Each is a word of docs/reasons.md, as the planner's are.
+const (
+	// ReasonModelUnknown: spec.model names no model that can be modelled.
+	ReasonModelUnknown planner.Reason = "ModelUnknown"
+	// ReasonGPUUnknown: the type of GPU is not known, or not in the catalogue.
+	ReasonGPUUnknown planner.Reason = "GPUUnknown"
+	// ReasonModelDoesNotFit: the model cannot run on these GPUs in this way.
+	ReasonModelDoesNotFit planner.Reason = "ModelDoesNotFit"
+	// ReasonTargetMissing: the target does not exist.
+	ReasonTargetMissing planner.Reason = "TargetMissing"
+	// ReasonTargetUnread: the target could not be read now; nothing is known of it.
+	ReasonTargetUnread planner.Reason = "TargetUnread"
+	// ReasonWriteFailed: a replica count could not be written.
+	ReasonWriteFailed planner.Reason = "WriteFailed"
+	// ReasonStatusNotWritten: the intent could not be put on record, so nothing was written.
+	ReasonStatusNotWritten planner.Reason = "StatusNotWritten"
+	// ReasonNotAuto: mode Recommend or Metrics; the decision is shown only.
+	ReasonNotAuto planner.Reason = "NotAuto"
+)
+
+// refusal is why there can be no decision: a stable reason and one sentence
+// that says what is wrong, where, and what is allowed.
+type refusal struct {
+	reason  planner.Reason
+	message string
+}
+
+func (r *refusal) Error() string { return r.message }
+
+func refuse(reason planner.Reason, message string) *refusal {
+	return &refusal{reason: reason, message: message}
+}

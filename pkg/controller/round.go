@@ -1,0 +1,98 @@
+package controller
+
+import (
+	"time"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+	"github.com/pdautoscaler/pdautoscaler/pkg/signals"
+	"github.com/pdautoscaler/pdautoscaler/pkg/workload"
+)
+
+// Deadlines of one round. A round must end before the next is due and within
+// the manager's grace period; the collector may take half of it, so that what
+// does not answer cannot keep a decision from being written.
+const (
+	shortestDeadline = 5 * time.Second
+	longestDeadline  = 20 * time.Second
+)
+
+// deadline is how long one round of a resource may take.
+func deadline(interval time.Duration) time.Duration {
+	return min(max(interval, shortestDeadline), longestDeadline)
+}
+
+// defaultInterval is used for a resource whose interval is missing.
+const defaultInterval = 10 * time.Second
+
+// round is one pass over one resource, filled in step by step.
+type round struct {
+	// pda is the resource with its defaults; base is as the API server has it
+	// and is what status writes start from.
+	pda  *v1alpha1.PDAutoscaler
+	base *v1alpha1.PDAutoscaler
+	svc  *service
+	now  time.Time
+
+	target workload.Target
+	// seen is nil where the target could not be observed; unseen says why.
+	seen   *workload.Observation
+	unseen *refusal
+
+	signals planner.Signals
+	reports []signals.SourceReport
+	model   namedModel
+	spec    planner.Spec
+
+	// refused is why there was no decision; record is the decision otherwise.
+	refused *refusal
+	record  *planner.Record
+
+	// before and after are the memory around the decision, not yet judged by
+	// what was carried out.
+	before, after planner.Memory
+	did           carried
+	// abandoned is why a running move was dropped without the planner.
+	abandoned string
+	// writeErrors are the counts that could not be written, by role.
+	writeErrors map[planner.Role]error
+	statusError error
+}
+
+// auto reports whether the resource asks for its decisions to be written.
+func (r *round) auto() bool { return r.pda.Spec.Mode == v1alpha1.ModeAuto }
+
+// decision returns the round's decision, nil where there is none.
+func (r *round) decision() *planner.Decision {
+	if r.record == nil {
+		return nil
+	}
+	return &r.record.Decision
+}
+
+// interval between two rounds.
+func (r *round) interval() time.Duration {
+	if d := r.pda.Spec.Behavior.Interval.Duration; d > 0 {
+		return d
+	}
+	return defaultInterval
+}
+
+// roles are the planner's roles, in the order that is shown.
+var roles = [...]planner.Role{planner.Prefill, planner.Decode}
+
+// roleDecision returns one role's part of a decision.
+func roleDecision(d *planner.Decision, role planner.Role) *planner.RoleDecision {
+	if role == planner.Prefill {
+		return &d.Prefill
+	}
+	return &d.Decode
+}
+
+// pool returns what was seen of one role.
+func pool(o *workload.Observation, role planner.Role) *planner.Pool {
+	if role == planner.Prefill {
+		return &o.Prefill
+	}
+	return &o.Decode
+}

@@ -1,0 +1,76 @@
+package controller
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+	"github.com/pdautoscaler/pdautoscaler/pkg/signals"
+	"github.com/pdautoscaler/pdautoscaler/pkg/workload"
+)
+
+// service is what the controller keeps of one resource between two rounds. The
+// queue never gives one resource to two workers, so only the records, which
+// /debug reads, are shared.
+type service struct {
+	key types.NamespacedName
+	uid types.UID
+
+	memory planner.Memory
+	// target and group are what the memory is about.
+	target workload.Target
+	group  types.UID
+	gpus   gpuNames
+
+	collector       Collector
+	collectorConfig signals.Config
+
+	records *ring
+	said    said
+
+	// written is the resource as the last status write returned it, and
+	// superseded are the versions it replaced: the cache may still show those.
+	written    *v1alpha1.PDAutoscaler
+	superseded map[string]bool
+	writtenAt  time.Time
+}
+
+// close ends what the service holds open.
+func (s *service) close() {
+	if s.collector != nil {
+		s.collector.Close()
+		s.collector = nil
+	}
+}
+
+// store holds the services of all resources that were seen.
+type store struct {
+	mu       sync.Mutex
+	services map[types.NamespacedName]*service
+}
+
+func newStore() *store { return &store{services: map[types.NamespacedName]*service{}} }
+
+func (s *store) get(key types.NamespacedName) *service {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.services[key]
+}
+
+func (s *store) put(svc *service) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.services[svc.key] = svc
+}
+
+// take removes a service and returns it, nil where there is none.
+func (s *store) take(key types.NamespacedName) *service {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	svc := s.services[key]
+	delete(s.services, key)
+	return svc
+}
