@@ -1,6 +1,9 @@
 package engine
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Activity is what DCGM's counters have shown of a worker's GPUs, integrated
 // over time: the difference of two readings over the time between them is the
@@ -40,6 +43,29 @@ var (
 		{256, 0.556, 0.548, 693},
 	}
 )
+
+// The sizes at which perfmodel.Activity says what a busy replica shows.
+const (
+	referencePrompt    = 2048
+	referenceSequences = 16
+)
+
+// scaledTo makes a table show the given shares at the reference size, and keeps
+// how they change with the size: another model, GPU or TP is as busy as its
+// replica says. A share of 0 is unknown and leaves the measured one.
+func scaledTo(table []activityRow, reference, tensor, dram float64) []activityRow {
+	ref := at(table, reference)
+	scaled := slices.Clone(table)
+	for i := range scaled {
+		if tensor > 0 {
+			scaled[i].tensor = min(1, scaled[i].tensor*tensor/ref.tensor)
+		}
+		if dram > 0 {
+			scaled[i].dram = min(1, scaled[i].dram*dram/ref.dram)
+		}
+	}
+	return scaled
+}
 
 // IdleWatts is an assumption, not a measurement; no decision uses it.
 const IdleWatts = 100

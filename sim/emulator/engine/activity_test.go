@@ -47,6 +47,20 @@ func TestDecodeActivityIsBlindToLoad(t *testing.T) {
 	}
 }
 
+// A replica that says how busy it is when busy is believed, and the counters
+// still change with the size of the step.
+func TestActivityFollowsTheReplica(t *testing.T) {
+	s := service()
+	s.Decode.BusyActivity.DecodeDRAMActive = 0.55
+	e := start(t, Config{Service: s}, 1, 1)
+	if r := at(e.decodeTable, referenceSequences); math.Abs(r.dram-0.55) > 1e-12 || r.tensor != at(decodeActivity, referenceSequences).tensor {
+		t.Errorf("at the reference: %+v", r)
+	}
+	if a, b := at(e.decodeTable, 1), at(e.decodeTable, 256); math.Abs(a.dram/b.dram-0.695/0.548) > 1e-9 {
+		t.Errorf("the shape changed: %+v, %+v", a, b)
+	}
+}
+
 // Activity is counted up to the moment of the look, inside a step too.
 func TestActivityIsCountedDuringAStep(t *testing.T) {
 	e := start(t, Config{Service: service()}, 1, 1)

@@ -159,11 +159,11 @@ func (w *worker) addStream(frontend *worker) {
 func (e *Engine) count(w *worker) {
 	switch {
 	case w.Role == Prefill && w.job != nil:
-		w.stats.Activity.add(prefillActivity, w.jobFresh, (e.now - w.countedTo).Seconds())
+		w.stats.Activity.add(e.prefillTable, w.jobFresh, (e.now - w.countedTo).Seconds())
 	case w.Role == Decode && w.run.sequences > 0:
 		e.countSteps(w)
 		until := min(e.now, w.run.end(w.run.steps))
-		w.stats.Activity.add(decodeActivity, float64(w.run.sequences), max(0, until-w.countedTo).Seconds())
+		w.stats.Activity.add(e.decodeTable, float64(w.run.sequences), max(0, until-w.countedTo).Seconds())
 	}
 	w.countedTo = e.now
 }

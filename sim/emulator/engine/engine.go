@@ -18,6 +18,8 @@ type Engine struct {
 	agenda agenda
 	noise  noise
 
+	prefillTable, decodeTable []activityRow
+
 	workers []*worker
 	turn    int // of the frontends
 	parked  []*request
@@ -36,6 +38,9 @@ func New(cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{cfg: cfg, live: map[uint64]*request{}, noise: newNoise(cfg.Seed, cfg.StepNoise)}
+	p, d := cfg.Service.Prefill.BusyActivity, cfg.Service.Decode.BusyActivity
+	e.prefillTable = scaledTo(prefillActivity, referencePrompt, p.PrefillTensorActive, p.PrefillDRAMActive)
+	e.decodeTable = scaledTo(decodeActivity, referenceSequences, d.DecodeTensorActive, d.DecodeDRAMActive)
 	cfg.Queue.Bind(e.Deliver)
 	return e, nil
 }
