@@ -23,7 +23,7 @@
 //	TTFT = W + S, with S = T_p(uncached tokens, cached tokens): the two are convolved in closed form over the strata
 //
 // A tail that is exponential from zero on is right at SCV near 1. Far above, the median of the wait is overstated and the
-// far tail understated: the accuracy test states how far.
+// far tail understated.
 //
 // # Decode pool: replicas that share nothing, each with a batch that requests join and leave
 //
@@ -44,4 +44,14 @@
 //
 // The load against an objective is rho_d = lambda'/lambda*, lambda* the rate at which T(B+1) equals the objective (for an
 // affine T, lambda'*steps*g/(1-alpha/TPOT*)) or at which the batch fills a wall, whichever is less.
+//
+// # Accuracy
+//
+// Against event simulations (loads 0.3 to 0.9, 1 to 8 replicas, SCV of lengths 0.25 to 2 and of arrivals 0.5 to 2; the tests
+// named ...AgainstEventSimulation hold these figures, mean and worst absolute error):
+//
+//	TTFT  p50 4.5 and 26 %, p90 1.9 and 8 %, p95 2.8 and 12 %, p99 4.4 and 23 %
+//	TPOT  p50 1.2 and 5 %,  p90 1.3 and 4 %, p95 3.4 and 12 %, p99 7.9 and 19 %
+//	TTFT p95 with lengths of the Azure conversation trace 7.6 and 18 %, TPOT p95 0.7 and 2 %
+//	TPOT p95 at KV loads of 0.5 to 0.7: 7.6 and 18 %; at 0.8 it is understated by 9 to 42 %
 package capacity
