@@ -168,12 +168,16 @@ func gpusOf(spec *corev1.PodSpec) int {
 	return max(peak, running)
 }
 
+// maxGPUs is the most GPUs that are believed of one container: a typing error
+// must not overflow a sum.
+const maxGPUs = 1 << 16
+
 func gpusOfContainer(c *corev1.Container) int {
 	quantity, ok := c.Resources.Limits[GPUResource]
 	if !ok {
 		quantity = c.Resources.Requests[GPUResource]
 	}
-	return int(max(0, quantity.Value()))
+	return int(min(max(0, quantity.Value()), maxGPUs))
 }
 
 func sizeOf(size *int32) int {

@@ -26,7 +26,8 @@ func (d Duration) MarshalJSON() ([]byte, error) {
 	return json.Marshal(d.Duration.String())
 }
 
-// UnmarshalJSON reads a string such as "2m30s"; zero and negative lengths are refused.
+// UnmarshalJSON reads a string such as "2m30s". "0s" is how an unset Duration
+// is written, and reads as one; the API server refuses it from people.
 func (d *Duration) UnmarshalJSON(data []byte) error {
 	if string(data) == "null" { // left out, as everywhere in encoding/json
 		return nil
@@ -36,7 +37,7 @@ func (d *Duration) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("duration %s must be a string such as \"500ms\", \"10s\" or \"2m30s\"", data)
 	}
 	parsed, err := time.ParseDuration(s)
-	if err != nil || parsed <= 0 {
+	if err != nil || parsed < 0 {
 		return fmt.Errorf("duration %q must be positive, such as 500ms, 10s or 2m30s", s)
 	}
 	d.Duration = parsed

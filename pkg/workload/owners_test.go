@@ -1,0 +1,186 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+)
+
+// ownerReads counts the reads of objects between the pods and the group.
+func ownerReads(c *cluster) int {
+	n := 0
+	for _, read := range c.reads {
+		if strings.HasPrefix(read, "RoleInstance ") {
+			n++
+		}
+	}
+	return n
+}
+
+func TestOwnersAreReadOnce(t *testing.T) {
+	c := dynamoPD(t)
+	c.pod("prefill", "dynamo-pd-prefill-0")
+	c.pod("prefill", "dynamo-pd-prefill-1")
+	w := c.workload()
+	for range 3 {
+		if _, err := w.Observe(t.Context(), target, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := ownerReads(c); got != 2 {
+		t.Errorf("%d RoleInstances were read over three observations, want each of the two once", got)
+	}
+	w.Forget(target)
+	if _, err := w.Observe(t.Context(), target, now); err != nil {
+		t.Fatal(err)
+	}
+	if got := ownerReads(c); got != 4 {
+		t.Errorf("%d RoleInstances were read after Forget, want 4", got)
+	}
+}
+
+// What was learnt of a group does not hold for its successor of the same name.
+func TestOwnersOfARecreatedGroup(t *testing.T) {
+	c := dynamoPD(t)
+	c.pod("prefill", "dynamo-pd-prefill-0")
+	w := c.workload()
+	o, err := w.Observe(t.Context(), target, now)
+	if err != nil || brief(o.Prefill) != "2 x 2: prefill-0=ready/2" {
+		t.Fatalf("%s, %v", brief(o.Prefill), err)
+	}
+	c.group().SetUID("group-2")
+	api := c.client()
+	w.reader, w.live = api, api
+	o, err = w.Observe(t.Context(), target, now)
+	if err != nil || o.UID != "group-2" || brief(o.Prefill) != "2 x 2: prefill-0=terminating/2" {
+		t.Errorf("%s of %s, %v; want the old group's pod to be on its way out", brief(o.Prefill), o.UID, err)
+	}
+}
+
+// Without permission to read what is between, the labels are believed.
+func TestOwnersThatMayNotBeRead(t *testing.T) {
+	c := dynamoPD(t)
+	c.forbidden["RoleInstance"], c.forbidden["RoleInstanceSet"] = true, true
+	c.pod("prefill", "dynamo-pd-prefill-0")
+	if got := brief(c.observe().Prefill); got != "2 x 2: prefill-0=ready/2" {
+		t.Errorf("prefill %s", got)
+	}
+}
+
+// An answer that did not come is not an answer.
+func TestOwnersThatCannotBeRead(t *testing.T) {
+	c := dynamoPD(t)
+	c.pod("prefill", "dynamo-pd-prefill-0")
+	api := interceptor.NewClient(c.client().(client.WithWatch), interceptor.Funcs{
+		Get: func(ctx context.Context, through client.WithWatch, key client.ObjectKey, into client.Object, options ...client.GetOption) error {
+			if into.GetObjectKind().GroupVersionKind().Kind == "RoleInstance" {
+				return errors.New("connection refused")
+			}
+			return through.Get(ctx, key, into, options...)
+		},
+	})
+	_, err := New(api, api).Observe(t.Context(), target, now)
+	if want := "read the owner of pod default/dynamo-pd-prefill-0, RoleInstance dynamo-pd-prefill-0: connection refused"; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %q", err, want)
+	}
+}
+
+// The group and its counts come from the live reader, the rest through the cache.
+func TestLiveReader(t *testing.T) {
+	c, stale := dynamoPD(t), dynamoPD(t)
+	c.adapter("prefill", "Bound", 4)
+	stale.adapter("prefill", "Bound", 3)
+	stale.pod("prefill", "dynamo-pd-prefill-0")
+	c.pod("prefill", "dynamo-pd-prefill-0")
+	c.pod("prefill", "dynamo-pd-prefill-1")
+	o, err := New(stale.client(), c.client(), WithLiveReader(c.client())).Observe(t.Context(), target, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := brief(o.Prefill); got != "4 x 2: prefill-0=ready/2" {
+		t.Errorf("prefill %s, want the fresh count and the pods of the cache", got)
+	}
+	if held := o.Prefill.HeldGPUs(); held != 8 {
+		t.Errorf("%d GPUs are held, want 8: pods that the cache does not show yet hold theirs", held)
+	}
+	if !slices.Contains(c.reads, "RoleBasedGroup dynamo-pd") || slices.Contains(stale.reads, "RoleBasedGroup dynamo-pd") {
+		t.Error("the group was read through the cache")
+	}
+}
+
+func TestStartupTimes(t *testing.T) {
+	second := func(n int) time.Time { return created.Add(time.Duration(n) * time.Second) }
+	c := dynamoPD(t)
+	c.pod("prefill", "dynamo-pd-prefill-0", readyFor(time.Hour-40*time.Second))
+	c.pod("prefill", "dynamo-pd-prefill-1", notReady)
+	w := c.workload()
+	observe := func(at time.Time) (float64, bool) {
+		t.Helper()
+		api := c.client()
+		w.reader, w.live = api, api
+		o, err := w.Observe(t.Context(), target, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o.Prefill.StartupSeconds.Or(-1), o.Prefill.StartupSeconds.Ok()
+	}
+	if got, _ := observe(second(60)); got != 40 {
+		t.Errorf("start-up %g s, want the 40 s of the replica that was ready before", got)
+	}
+	// what is watched through its start counts more than a guess
+	c.objects = slices.DeleteFunc(c.objects, func(o client.Object) bool { return o.GetName() == "dynamo-pd-prefill-1" })
+	c.pod("prefill", "dynamo-pd-prefill-1", readyFor(time.Hour-90*time.Second))
+	if got, _ := observe(second(95)); got != 90 {
+		t.Errorf("start-up %g s, want the 90 s of the replica that was seen starting", got)
+	}
+	// a readiness that comes and goes is no start
+	c.objects = slices.DeleteFunc(c.objects, func(o client.Object) bool { return o.GetName() == "dynamo-pd-prefill-1" })
+	c.pod("prefill", "dynamo-pd-prefill-1", notReady)
+	observe(second(200))
+	c.objects = slices.DeleteFunc(c.objects, func(o client.Object) bool { return o.GetName() == "dynamo-pd-prefill-1" })
+	c.pod("prefill", "dynamo-pd-prefill-1", readyFor(time.Hour-300*time.Second))
+	if got, _ := observe(second(310)); got != 90 {
+		t.Errorf("start-up %g s after readiness came back, want 90 s still", got)
+	}
+}
+
+func TestStartupIsThe90thPercentile(t *testing.T) {
+	s := &startups{}
+	if r := s.reading(now, "prefill"); r.Ok() {
+		t.Errorf("a reading of nothing: %v", r)
+	}
+	for n := 1; n <= 30; n++ { // the first ten are forgotten
+		s.seen = keep(s.seen, time.Duration(n)*time.Second)
+	}
+	if got := s.reading(now, "prefill").Value; got != 28 {
+		t.Errorf("90th percentile of 11..30 s is %g s, want 28", got)
+	}
+	one := &startups{seen: []time.Duration{7 * time.Second}}
+	if got := one.reading(now, "prefill").Value; got != 7 {
+		t.Errorf("of one start-up of 7 s it is %g s", got)
+	}
+}
+
+func TestRollout(t *testing.T) {
+	for status, want := range map[string]bool{
+		"{}":                                false,
+		"{replicas: 2, updatedReplicas: 2}": false,
+		"{replicas: 2, updatedReplicas: 1}": true,
+		"{replicas: 2}":                     false, // not said
+		"{currentRevision: a}":              false,
+		"{currentRevision: a, updateRevision: a, replicas: 2, updatedReplicas: 2}": false,
+		"{currentRevision: a, updateRevision: b, replicas: 2, updatedReplicas: 2}": true,
+	} {
+		c := dynamoPD(t)
+		c.carrier("prefill", status)
+		if got := c.observe().Prefill.Rollout; got != want {
+			t.Errorf("status %s: rollout %v, want %v", status, got, want)
+		}
+	}
+}

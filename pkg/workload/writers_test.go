@@ -1,0 +1,110 @@
+package workload
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
+)
+
+// hpa keeps a HorizontalPodAutoscaler of some object.
+func (c *cluster) hpa(apiVersion, kind, name string) {
+	c.add(fmt.Sprintf(`
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: hpa, namespace: default}
+spec: {maxReplicas: 4, scaleTargetRef: {apiVersion: %s, kind: %s, name: %s}}`, apiVersion, kind, name))
+}
+
+func TestHPAWriters(t *testing.T) {
+	const rbg = "workloads.x-k8s.io/v1alpha2"
+	for name, tc := range map[string]struct {
+		build           func(*cluster)
+		prefill, decode string
+	}{
+		"none": {build: func(*cluster) {}},
+		"of the adapter": {func(c *cluster) {
+			c.adapter("decode", "Bound", 1)
+			c.hpa(rbg, "RoleBasedGroupScalingAdapter", "dynamo-pd-decode")
+		}, "", "HorizontalPodAutoscaler default/hpa (RoleBasedGroupScalingAdapter dynamo-pd-decode)"},
+		"of an older version": {func(c *cluster) {
+			c.adapter("decode", "Bound", 1)
+			c.hpa("workloads.x-k8s.io/v1alpha1", "RoleBasedGroupScalingAdapter", "dynamo-pd-decode")
+		}, "", "HorizontalPodAutoscaler default/hpa (RoleBasedGroupScalingAdapter dynamo-pd-decode)"},
+		"of an adapter to be": {func(c *cluster) { c.hpa(rbg, "RoleBasedGroupScalingAdapter", "dynamo-pd-decode") }, "", "HorizontalPodAutoscaler default/hpa (RoleBasedGroupScalingAdapter dynamo-pd-decode)"},
+		"of the workload":     {func(c *cluster) { c.hpa(rbg, "RoleInstanceSet", "dynamo-pd-prefill") }, "HorizontalPodAutoscaler default/hpa (RoleInstanceSet dynamo-pd-prefill)", ""},
+		"of the group":        {func(c *cluster) { c.hpa(rbg, "RoleBasedGroup", "dynamo-pd") }, "HorizontalPodAutoscaler default/hpa (RoleBasedGroup dynamo-pd)", "HorizontalPodAutoscaler default/hpa (RoleBasedGroup dynamo-pd)"},
+		"of something else":   {build: func(c *cluster) { c.hpa("apps/v1", "Deployment", "dynamo-pd-prefill") }},
+		"of another namespace": {build: func(c *cluster) {
+			c.hpa(rbg, "RoleInstanceSet", "dynamo-pd-prefill")
+			c.objects[len(c.objects)-1].SetNamespace("other")
+		}},
+		"on its way out": {build: func(c *cluster) {
+			c.hpa(rbg, "RoleInstanceSet", "dynamo-pd-prefill")
+			c.objects[len(c.objects)-1].SetDeletionTimestamp(new(metav1.NewTime(now)))
+			c.objects[len(c.objects)-1].SetFinalizers([]string{"test/keep"})
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dynamoPD(t)
+			tc.build(c)
+			o := c.observe()
+			if o.Prefill.Writer != tc.prefill || o.Decode.Writer != tc.decode {
+				t.Errorf("writers %q and %q, want %q and %q", o.Prefill.Writer, o.Decode.Writer, tc.prefill, tc.decode)
+			}
+		})
+	}
+}
+
+func TestOtherPDAutoscalers(t *testing.T) {
+	auto := func(name string, age time.Duration, changes ...func(*v1alpha1.PDAutoscaler)) *v1alpha1.PDAutoscaler {
+		pda := &v1alpha1.PDAutoscaler{
+			ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default", UID: types.UID(name), CreationTimestamp: metav1.NewTime(now.Add(-age))},
+			Spec:       v1alpha1.PDAutoscalerSpec{Mode: v1alpha1.ModeAuto, Target: v1alpha1.TargetReference{Name: "dynamo-pd"}},
+		}
+		pda.Default()
+		for _, change := range changes {
+			change(pda)
+		}
+		return pda
+	}
+	recommends := func(p *v1alpha1.PDAutoscaler) { p.Spec.Mode = v1alpha1.ModeRecommend }
+	decodeOnly := func(p *v1alpha1.PDAutoscaler) { p.Spec.Roles.Prefill.Name = "encode" }
+	elsewhere := func(p *v1alpha1.PDAutoscaler) { p.Spec.Target.Name = "other" }
+	const older = "PDAutoscaler default/a"
+	for name, tc := range map[string]struct {
+		a, self         *v1alpha1.PDAutoscaler
+		prefill, decode string
+	}{
+		"the first one writes":        {auto("a", 2*time.Hour), auto("self", time.Hour), older, older},
+		"we are the first":            {auto("a", time.Hour), auto("self", 2*time.Hour), "", ""},
+		"as old: one of the two":      {auto("a", time.Hour), auto("self", time.Hour), older, older},
+		"as old: seen from the other": {auto("z", time.Hour), auto("self", time.Hour), "", ""},
+		"one that only recommends":    {auto("a", 2*time.Hour, recommends), auto("self", time.Hour), "", ""},
+		"we only recommend":           {auto("a", time.Hour), auto("self", 2*time.Hour, recommends), older, older},
+		"of one role only":            {auto("a", 2*time.Hour, decodeOnly), auto("self", time.Hour), "", older},
+		"of another group":            {auto("a", 2*time.Hour, elsewhere), auto("self", time.Hour), "", ""},
+		"we are not in the cache yet": {auto("a", time.Hour), nil, older, older},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dynamoPD(t)
+			c.objects = append(c.objects, tc.a)
+			if tc.self != nil {
+				c.objects = append(c.objects, tc.self)
+			}
+			self := target
+			self.Autoscaler = "self"
+			o, err := c.workload().Observe(t.Context(), self, now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if o.Prefill.Writer != tc.prefill || o.Decode.Writer != tc.decode {
+				t.Errorf("writers %q and %q, want %q and %q", o.Prefill.Writer, o.Decode.Writer, tc.prefill, tc.decode)
+			}
+		})
+	}
+}
