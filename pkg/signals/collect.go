@@ -75,14 +75,17 @@ func (c *Collector) Collect(ctx context.Context, targets []Target, now time.Time
 	c.forgetGone(now)
 
 	v := view{cfg: &c.cfg, now: now, queue: c.queue, queueErr: queueErr}
-	for _, p := range listed {
-		v.listed = append(v.listed, p)
-	}
+	v.listed = listed
 	for _, p := range c.pods {
 		if !p.listed {
 			v.gone = append(v.gone, p)
 		}
 	}
+	return c.signals(&v), c.reports(listed, queueErr, now)
+}
+
+// signals works out all readings.
+func (c *Collector) signals(v *view) planner.Signals {
 	s := planner.Signals{
 		RequestsPerSecond: v.requestsPerSecond(),
 		ArrivalSCV:        planner.Unknown("the time between arrivals is in no engine's metrics"),
@@ -95,12 +98,12 @@ func (c *Collector) Collect(ctx context.Context, targets []Target, now time.Time
 		DecodeSilent:      v.silent(KindDecode),
 	}
 	s.DecodeKVUse, s.DecodeKVUseMax = v.kvUse()
-	s.InputTokens, s.InputSCV = c.remember(inputTokens, now, func() knownLengths { return v.lengths(inputTokens, KindPrefill) })
-	s.OutputTokens, s.OutputSCV = c.remember(outputTokens, now, func() knownLengths { return v.lengths(outputTokens, KindDecode) })
-	s.CachedShare, _ = c.remember(cacheHits, now, func() knownLengths { return knownLengths{mean: v.cachedShare()} })
+	s.InputTokens, s.InputSCV = c.remember(inputTokens, v.now, func() knownLengths { return v.lengths(inputTokens, KindPrefill) })
+	s.OutputTokens, s.OutputSCV = c.remember(outputTokens, v.now, func() knownLengths { return v.lengths(outputTokens, KindDecode) })
+	s.CachedShare, _ = c.remember(cacheHits, v.now, func() knownLengths { return knownLengths{mean: v.cachedShare()} })
 	s.PrefillTensorActive = c.overWindow(tensorActive, v.activity(KindPrefill, tensorActive))
 	s.DecodeDRAMActive = c.overWindow(dramActive, v.activity(KindDecode, dramActive))
-	return s, c.reports(listed, queueErr, now)
+	return s
 }
 
 // list returns the pods of the targets, each once and in their order.
@@ -119,7 +122,7 @@ func (c *Collector) list(targets []Target) []*pod {
 		if p.listed {
 			continue
 		}
-		p.target, p.listed, p.answered, p.spoke, p.err, p.notes = t, true, false, false, "", nil
+		p.target, p.listed, p.answered, p.spoke, p.empty, p.err, p.notes = t, true, false, false, false, "", nil
 		listed = append(listed, p)
 	}
 	return listed
@@ -166,10 +169,12 @@ func (c *Collector) readOne(ctx context.Context, p *pod, now time.Time) {
 		p.failures++
 		return
 	}
-	p.failures, p.answered = 0, true
+	p.failures, p.answered, p.empty = 0, true, got.samples == 0
 	p.observe(v.read(got, c.cfg.Model, now, c.cfg.MaxAge), v, c.cfg.Window+c.cfg.MaxAge)
 	switch {
 	case p.spoke:
+	case p.empty:
+		p.err = fmt.Sprintf("%s answers with an empty page: nothing was counted there yet", p.target.URL)
 	case len(p.notes) > 0:
 		p.err = fmt.Sprintf("%s answers, but nothing on it can be used: %s", p.target.URL, join(p.notes))
 	default:

@@ -56,7 +56,8 @@ type Config struct {
 	TTFTPercentile float64
 	TPOTPercentile float64
 
-	// Window is the time that rates, means and quantiles are taken over.
+	// Window is the time that rates, means and quantiles are taken over. It must
+	// be over half of the time between two collections, or nothing but gauges is ever known.
 	Window time.Duration
 	// Timeout is the deadline of each source on its own.
 	Timeout time.Duration

@@ -91,9 +91,10 @@ func (v *view) flow(kind Kind) (f flow, missing string) {
 			f.perSecond += v.leftBy(p) // as good as gone
 			continue
 		case last == nil || !v.fresh(last.at):
-			// Label sets appear with the first request: a page without a single
-			// known name is that of a pod not used yet, once another pod has shown the names.
-			unused := speaks && last == nil && p.answered && !p.spoke && len(p.notes) == 0
+			// Dynamo's series appear with their first request: beside a pod that
+			// shows them, one with an empty page has had none. A page with other
+			// names is no such thing: it may be a version that calls them otherwise.
+			unused := speaks && last == nil && p.empty
 			if p.target.Ready && !unused && missing == "" {
 				missing = fmt.Sprintf("%s gave no count of requests", p.name())
 				if p.err != "" {

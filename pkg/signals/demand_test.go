@@ -252,10 +252,13 @@ func TestF12OnePodWithoutMetrics(t *testing.T) {
 		var s planner.Signals
 		for i := range 3 {
 			a.set(frontend2025(float64(30*i), 0)...)
-			b.set("other 1")
+			b.change(func(p *fakePod) { p.body = "" })
 			s = r.collect()
 		}
 		wantKnown(t, "demand while b was not used yet", s.RequestsPerSecond, 2)
+		b.set("a_new_name_of_requests_total 100")
+		a.set(frontend2025(75, 0)...)
+		wantUnknown(t, "demand while b calls it otherwise", r.collect().RequestsPerSecond, "frontend pod b gave no count of requests")
 		b.change(func(p *fakePod) { p.status = 500 })
 		a.set(frontend2025(90, 0)...)
 		s = r.collect()

@@ -12,11 +12,12 @@ import (
 // on a page seen before began at zero; the first sample of a pod only starts.
 type pod struct {
 	target Target
-	// listed, answered and spoke say of the latest collection that the pod was
-	// a target, gave a valid page, and that the page held something of the vocabulary.
-	listed, answered, spoke bool
-	err                     string
-	notes                   []string
+	// listed, answered, spoke and empty say of the latest collection that the
+	// pod was a target, gave a valid page, that the page held something of the
+	// vocabulary, and that it held no sample at all.
+	listed, answered, spoke, empty bool
+	err                            string
+	notes                          []string
 	// failures counts the collections in a row without an answer.
 	failures int
 

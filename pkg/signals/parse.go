@@ -17,8 +17,12 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// page is what was wanted of one metrics page, by family name.
-type page map[string]*family
+// page is what was wanted of one metrics page.
+type page struct {
+	families map[string]*family // by name
+	// samples counts all samples on the page, wanted or not.
+	samples int
+}
 
 // family is all series of one name.
 type family struct {
@@ -70,20 +74,20 @@ const maxLine = 64 << 10
 func parsePage(body io.Reader, contentType string, wanted map[string]bool, maxBytes int64) (page, error) {
 	open, err := isOpenMetrics(contentType)
 	if err != nil {
-		return nil, err
+		return page{}, err
 	}
-	kept, err := keepWanted(body, wanted, maxBytes, open)
+	kept, samples, err := keepWanted(body, wanted, maxBytes, open)
 	if err != nil {
-		return nil, err
+		return page{}, err
 	}
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(kept))
 	if err != nil {
-		return nil, fmt.Errorf("the page is not valid: %w", err)
+		return page{}, fmt.Errorf("the page is not valid: %w", err)
 	}
-	out := page{}
+	out := page{families: map[string]*family{}, samples: samples}
 	for name, mf := range families {
-		out[name] = familyOf(mf)
+		out.families[name] = familyOf(mf)
 	}
 	return out, nil
 }
@@ -103,19 +107,22 @@ func isOpenMetrics(contentType string) (bool, error) {
 
 // keepWanted reads a whole page and returns its wanted lines in the text
 // format. The other lines stay as empty ones, so that line numbers in errors
-// are those of the page.
-func keepWanted(body io.Reader, wanted map[string]bool, maxBytes int64, open bool) (kept []byte, err error) {
+// are those of the page. samples counts the samples of all names.
+func keepWanted(body io.Reader, wanted map[string]bool, maxBytes int64, open bool) (kept []byte, samples int, err error) {
 	limited := &io.LimitedReader{R: body, N: maxBytes + 1}
 	lines := bufio.NewReaderSize(limited, maxLine)
 	for ended := false; ; {
 		line, err := lines.ReadSlice('\n')
 		switch {
 		case limited.N <= 0:
-			return nil, fmt.Errorf("the page is larger than %d bytes", maxBytes)
+			return nil, 0, fmt.Errorf("the page is larger than %d bytes", maxBytes)
 		case errors.Is(err, bufio.ErrBufferFull):
-			return nil, fmt.Errorf("the page has a line longer than %d bytes", maxLine)
+			return nil, 0, fmt.Errorf("the page has a line longer than %d bytes", maxLine)
 		case err != nil && !errors.Is(err, io.EOF):
-			return nil, fmt.Errorf("the page was cut off: %w", err)
+			return nil, 0, fmt.Errorf("the page was cut off: %w", err)
+		}
+		if text := bytes.TrimSpace(line); len(text) > 0 && text[0] != '#' {
+			samples++
 		}
 		switch name := nameIn(line); {
 		case !wanted[string(name)]:
@@ -128,9 +135,9 @@ func keepWanted(body io.Reader, wanted map[string]bool, maxBytes int64, open boo
 		ended = bytes.HasPrefix(line, []byte("# EOF")) || ended && len(line) == 0
 		if err != nil {
 			if open && !ended {
-				return nil, errors.New("the page ends early: an OpenMetrics page must end with # EOF")
+				return nil, 0, errors.New("the page ends early: an OpenMetrics page must end with # EOF")
 			}
-			return kept, nil
+			return kept, samples, nil
 		}
 	}
 }
@@ -148,6 +155,13 @@ func nameIn(line []byte) []byte {
 	}
 	return line
 }
+
+// largest is the most that a value may be. Nothing that is read here comes
+// near it; DCGM's blanks of whole numbers lie above, and so does all that could overflow.
+const largest = 1e18
+
+// plausible reports whether a value can be a count, a sum or a gauge of what is read here.
+func plausible(value float64) bool { return value >= 0 && value <= largest }
 
 // familyOf takes over one parsed family. Two series with the same labels count
 // once where they agree; where they do not, neither can be believed.
@@ -172,7 +186,7 @@ func familyOf(mf *dto.MetricFamily) *family {
 		default:
 			continue // a summary: nothing here is read from one
 		}
-		if !(s.value >= 0) || math.IsInf(s.value, 0) {
+		if !plausible(s.value) {
 			s.wrong = fmt.Sprintf("is %v", s.value)
 		}
 		if i, ok := seen[s.key]; ok {
@@ -208,17 +222,17 @@ func bucketsOf(h *dto.Histogram) (*buckets, string) {
 	before := math.Inf(-1)
 	for _, b := range all {
 		switch {
-		case math.IsNaN(b.bound) || !(b.upTo >= 0) || math.IsInf(b.upTo, 0):
+		case !plausible(b.upTo):
 			return nil, fmt.Sprintf("has a bucket %v with %v observations", b.bound, b.upTo)
 		case b.bound == before:
 			if last := len(out.upTo) - 1; last >= 0 && out.upTo[last] != b.upTo {
 				return nil, fmt.Sprintf("has the bucket %v twice", b.bound)
 			}
 			continue
-		case math.IsInf(b.bound, 1):
+		case b.bound > largest:
 			out.count = max(out.count, b.upTo)
 			continue
-		case math.IsInf(b.bound, -1):
+		case b.bound < -largest:
 			continue
 		}
 		if n := len(out.upTo); n > 0 && b.upTo < out.upTo[n-1] {
@@ -230,9 +244,9 @@ func bucketsOf(h *dto.Histogram) (*buckets, string) {
 	switch {
 	case h.SampleSum == nil:
 		return nil, "has no sum"
-	case !(out.sum >= 0) || math.IsInf(out.sum, 0):
+	case !plausible(out.sum):
 		return nil, fmt.Sprintf("has the sum %v", out.sum)
-	case !(out.count >= 0) || math.IsInf(out.count, 0):
+	case !plausible(out.count):
 		return nil, fmt.Sprintf("has the count %v", out.count)
 	}
 	if n := len(out.upTo); n > 0 {

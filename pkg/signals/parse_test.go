@@ -1,15 +1,18 @@
 package signals
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
-	"math"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
 
 const openMetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -124,7 +127,7 @@ func TestParseSkipsWhatIsNotWanted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(p) != 1 || p["vllm:num_requests_running"].series[0].value != 4 {
+	if len(p.families) != 1 || p.samples != 3 || p.families["vllm:num_requests_running"].series[0].value != 4 {
 		t.Errorf("page = %v, want the running requests only", p)
 	}
 }
@@ -184,43 +187,55 @@ func TestParseCountsEqualDuplicatesOnce(t *testing.T) {
 	}
 }
 
-// FuzzParse checks that no page panics, and that nothing comes out of one that
-// is not a finite number of zero or more.
+// FuzzParse checks that no two pages in a row make anything panic, or make a
+// reading that is not a finite number of zero or more.
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"", "# EOF\n", "vllm:num_requests_running 1\n",
-		"# TYPE vllm:request_success_total counter\nvllm:request_success_total{a=\"b\"} 1e3 1700000000\n",
+	seeds := []string{"", "# EOF\n", "vllm:num_requests_running 1\n",
+		strings.Join(frontend2025(3, 1), "\n") + "\n", strings.Join(worker(1, 2, 3), "\n") + "\n",
+		strings.Join(exported("vllm:request_generation_tokens", bucketsFrom(dynamoTokens, 40, 3000)), "\n") + "\n# EOF\n",
+		strings.Join(exported(frontendTTFT, bucketsFrom(dynamoITL, .02, 9)), "\n") + "\n",
+		strings.Join(exported("vllm:inter_token_latency_seconds", bucketsFrom([]float64{1e308}, 1e300)), "\n") + "\n",
 		"# TYPE vllm:request_success counter\nvllm:request_success_total{a=\"b\"} 1 1.5 # {x=\"y\"} 1 2\n# EOF\n",
-		"# TYPE vllm:request_generation_tokens histogram\nvllm:request_generation_tokens_bucket{le=\"1\"} 1\nvllm:request_generation_tokens_sum 1\nvllm:request_generation_tokens_count 1\n# EOF\n",
-		"{\"vllm:num_requests_running\",a=\"b\"} 1\n", "vllm:kv_cache_usage_perc{a=\"\\", "# TYPE vllm:num_requests_running stateset\n# EOF\n"} {
-		f.Add([]byte(seed), false)
-		f.Add([]byte(seed), true)
+		"{\"vllm:num_requests_running\",a=\"b\"} 1\n", "vllm:kv_cache_usage_perc{a=\"\\", "# TYPE vllm:num_requests_running stateset\n# EOF\n",
+		"DCGM_FI_PROF_DRAM_ACTIVE{UUID=\"GPU-0\",pod=\"decode\",namespace=\"default\"} 0.5\n"}
+	for i, seed := range seeds {
+		f.Add([]byte(seed), []byte(seeds[(i+1)%len(seeds)]), false)
+		f.Add([]byte(seed), []byte(seed), true)
 	}
-	f.Fuzz(func(t *testing.T, body []byte, open bool) {
+	f.Fuzz(func(t *testing.T, first, second []byte, open bool) {
 		contentType := ""
 		if open {
 			contentType = openMetrics
 		}
-		p, err := parse(string(body), contentType)
+		c, err := New(Config{Engine: "dynamo-vllm", TTFTPercentile: 0.9, TPOTPercentile: 0.9})
 		if err != nil {
-			return
+			t.Fatal(err)
 		}
-		pod := newPod(Target{Kind: KindDecode})
-		for i := range 2 {
-			s := vllmDecode.read(p, "", epoch.Add(time.Duration(i)*time.Second), DefaultMaxAge)
-			for what, m := range s.measured {
-				for _, one := range m.series {
-					if one.hist == nil && (math.IsNaN(one.value) || math.IsInf(one.value, 0) || one.value < 0) {
-						t.Fatalf("%s = %v", what, one.value)
-					}
-					if h := one.hist; h != nil && h.count > 0 {
-						if e := h.quantile(0.9); math.IsNaN(e.value) || e.value < e.low {
-							t.Fatalf("%s has the quantile %+v", what, e)
-						}
-						h.scv()
-					}
+		v := view{cfg: &c.cfg}
+		for _, kind := range []Kind{KindFrontend, KindPrefill, KindDecode, KindExporter} {
+			v.listed = append(v.listed, newPod(Target{Kind: kind, Namespace: "default", Pod: string(kind), Ready: true}))
+		}
+		for i, body := range [][]byte{first, second} {
+			v.now = epoch.Add(time.Duration(i) * interval)
+			for _, p := range v.listed {
+				words := vocabularyOf(c.cfg.Engine, p.target.Kind)
+				if got, err := parsePage(bytes.NewReader(body), contentType, words.wanted, 1<<20); err == nil {
+					p.answered = true
+					p.observe(words.read(got, "", v.now, DefaultMaxAge), words, time.Hour)
 				}
 			}
-			pod.observe(s, vllmDecode, DefaultWindow)
+			s := c.signals(&v)
+			if _, err := json.Marshal(s); err != nil {
+				t.Fatalf("%+v: %v", s, err)
+			}
+			for what, r := range map[string]planner.Reading{"demand": s.RequestsPerSecond, "input": s.InputTokens, "input SCV": s.InputSCV,
+				"output": s.OutputTokens, "output SCV": s.OutputSCV, "cached": s.CachedShare, "TTFT": s.TTFTMs.Reading, "TPOT": s.TPOTMs.Reading,
+				"prefill waiting": s.PrefillWaiting, "decode waiting": s.DecodeWaiting, "running": s.DecodeRunning, "KV": s.DecodeKVUse,
+				"fullest": s.DecodeKVUseMax, "tensor": s.PrefillTensorActive, "DRAM": s.DecodeDRAMActive} {
+				if r.State == planner.StateKnown && !r.Ok() || r.State == planner.StateUnknown && r.Why == "" || r.State == "" {
+					t.Fatalf("%s = %+v", what, r)
+				}
+			}
 		}
 	})
 }

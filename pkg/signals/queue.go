@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -19,12 +21,11 @@ import (
 // The monitoring page of a follower says 0, and the stream's message count
 // keeps what was already worked, so neither is the depth.
 type queue struct {
-	cfg   NATSConfig
-	stop  context.CancelFunc
-	ready chan struct{} // closed when conn, js and err are set
-	conn  *nats.Conn
-	js    jetstream.JetStream
-	err   error
+	cfg  NATSConfig
+	stop context.CancelFunc
+	// tried is closed when the first attempt to connect has ended.
+	tried chan struct{}
+	link  atomic.Pointer[link]
 
 	points []queuePoint // of one life of the consumer, oldest first
 	// born tells one life of the consumer from the next.
@@ -46,17 +47,48 @@ type queuePoint struct {
 	delivered uint64
 }
 
+// link is a connection, or why there is none yet.
+type link struct {
+	conn *nats.Conn
+	js   jetstream.JetStream
+	err  error
+}
+
+// reconnectWait is the time between two attempts to connect.
+const reconnectWait = time.Second
+
 // newQueue connects in the background and keeps trying until close.
 func newQueue(cfg Config) *queue {
 	ctx, stop := context.WithCancel(context.Background())
-	q := &queue{cfg: *cfg.NATS, stop: stop, ready: make(chan struct{}), keep: cfg.Window + cfg.MaxAge}
-	go func() {
-		defer close(q.ready)
-		if q.conn, q.err = nats.Connect(q.cfg.URL, q.cfg.options(ctx, cfg.Timeout)...); q.err == nil {
-			q.js, q.err = jetstream.New(q.conn)
-		}
-	}()
+	q := &queue{cfg: *cfg.NATS, stop: stop, tried: make(chan struct{}), keep: cfg.Window + cfg.MaxAge}
+	go q.connect(ctx, cfg.Timeout)
 	return q
+}
+
+// connect makes the first connection, however often it must try, and ends it
+// with ctx. A connection once made is made again by the client library.
+func (q *queue) connect(ctx context.Context, timeout time.Duration) {
+	var first sync.Once
+	again := time.NewTicker(reconnectWait)
+	defer again.Stop()
+	for {
+		l := &link{}
+		if l.conn, l.err = nats.Connect(q.cfg.URL, q.cfg.options(ctx, timeout)...); l.err == nil {
+			defer l.conn.Close()
+			l.js, l.err = jetstream.New(l.conn)
+		}
+		q.link.Store(l)
+		first.Do(func() { close(q.tried) })
+		if l.conn != nil {
+			<-ctx.Done()
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
+	}
 }
 
 // cancelDialer dials until its context ends, so that close never waits for a server.
@@ -74,10 +106,9 @@ func (n *NATSConfig) options(ctx context.Context, timeout time.Duration) []nats.
 		nats.Name("pdautoscaler"),
 		nats.Timeout(timeout),
 		nats.SetCustomDialer(&cancelDialer{ctx, net.Dialer{Timeout: timeout}}),
-		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(), // a password that is put right is used
-		nats.ReconnectWait(time.Second),
+		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectBufSize(-1),                                         // a question asked while away fails at once
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // kept off stderr; LastError has it
 	}
@@ -101,20 +132,21 @@ func (q *queue) name() string { return "nats " + q.cfg.Stream + "/" + q.cfg.Cons
 // ask returns the consumer's state before ctx ends, or why there is none.
 func (q *queue) ask(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 	select {
-	case <-q.ready:
+	case <-q.tried:
 	case <-ctx.Done():
 		return nil, errors.New("the NATS server has not answered yet")
 	}
-	if q.err != nil {
-		return nil, fmt.Errorf("NATS cannot be used: %w", q.err)
+	l := q.link.Load()
+	if l.err != nil {
+		return nil, fmt.Errorf("the NATS server is not connected: %w", l.err)
 	}
-	if q.conn.Status() != nats.CONNECTED {
-		if err := q.conn.LastError(); err != nil {
+	if l.conn.Status() != nats.CONNECTED {
+		if err := l.conn.LastError(); err != nil {
 			return nil, fmt.Errorf("the NATS server is not connected: %w", err)
 		}
 		return nil, errors.New("the NATS server is not connected")
 	}
-	consumer, err := q.js.Consumer(ctx, q.cfg.Stream, q.cfg.Consumer)
+	consumer, err := l.js.Consumer(ctx, q.cfg.Stream, q.cfg.Consumer)
 	switch {
 	case err == nil:
 		return consumer.CachedInfo(), nil
@@ -122,6 +154,8 @@ func (q *queue) ask(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 		return nil, fmt.Errorf("NATS has no stream %q: no worker has connected yet, or it has another name", q.cfg.Stream)
 	case errors.Is(err, jetstream.ErrConsumerNotFound):
 		return nil, fmt.Errorf("the NATS stream %q has no consumer %q: no worker has connected yet, or it has another name", q.cfg.Stream, q.cfg.Consumer)
+	case errors.Is(err, nats.ErrNoResponders):
+		return nil, errors.New("nobody answers for JetStream on the NATS server: it is not enabled, or has no leader")
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, errors.New("the NATS server did not answer in time")
 	}
@@ -185,10 +219,5 @@ func (q *queue) growthPerSecond(window, shortest time.Duration) (perSecond float
 	return (float64(last.waiting) - float64(base.waiting)) / over.Seconds(), true
 }
 
-func (q *queue) close() {
-	q.stop()
-	<-q.ready
-	if q.conn != nil {
-		q.conn.Close()
-	}
-}
+// close ends the connection, and the attempts to make one.
+func (q *queue) close() { q.stop() }

@@ -32,10 +32,10 @@ func (s *scraper) read(ctx context.Context, url string, wanted map[string]bool) 
 	defer cancel()
 	p, err := s.get(ctx, url, wanted)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return nil, fmt.Errorf("%s did not answer in full within %v", url, s.timeout)
+		return page{}, fmt.Errorf("%s did not answer in full within %v", url, s.timeout)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", url, err)
+		return page{}, fmt.Errorf("%s: %w", url, err)
 	}
 	return p, nil
 }
@@ -43,7 +43,7 @@ func (s *scraper) read(ctx context.Context, url string, wanted map[string]bool) 
 func (s *scraper) get(ctx context.Context, url string, wanted map[string]bool) (page, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, errors.New("the address is not valid: it must be like http://10.1.2.3:8000/metrics")
+		return page{}, errors.New("the address is not valid: it must be like http://10.1.2.3:8000/metrics")
 	}
 	req.Header.Set("Accept", "text/plain;version=0.0.4,application/openmetrics-text;version=1.0.0;q=0.5")
 	req.Header.Set("User-Agent", "pdautoscaler")
@@ -52,11 +52,11 @@ func (s *scraper) get(ctx context.Context, url string, wanted map[string]bool) (
 		if wrapped := errors.Unwrap(err); wrapped != nil {
 			err = wrapped // the address is in the message already
 		}
-		return nil, err
+		return page{}, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("answered %s, 200 is needed", resp.Status)
+		return page{}, fmt.Errorf("answered %s, 200 is needed", resp.Status)
 	}
 	return parsePage(resp.Body, resp.Header.Get("Content-Type"), wanted, s.maxBytes)
 }

@@ -114,12 +114,12 @@ func (v *vocabulary) names() string {
 
 // find returns the family that exports a word under one spelling.
 func (p page) find(w word, s spelling) (*family, string) {
-	if f := p[s.metric]; f != nil {
+	if f := p.families[s.metric]; f != nil {
 		return f, s.metric
 	}
 	if w.form == counter {
 		short := strings.TrimSuffix(s.metric, "_total")
-		if f := p[short]; f != nil {
+		if f := p.families[short]; f != nil {
 			return f, short
 		}
 	}

@@ -1,0 +1,439 @@
+package signals
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+)
+
+const (
+	stream   = "dynamo_prefill_queue"
+	consumer = "worker-group"
+	subject  = "dynamo_prefill_queue.queue"
+)
+
+// startNATS runs a NATS server on loopback.
+func startNATS(t testing.TB, change func(o *server.Options)) *server.Server {
+	t.Helper()
+	o := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true}
+	if change != nil {
+		change(o)
+	}
+	s, err := server.NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(20 * time.Second) {
+		t.Fatal("the NATS server does not start")
+	}
+	return s
+}
+
+// natsConfig reads the queue of a server.
+func natsConfig(address string) Config {
+	return Config{NATS: &NATSConfig{URL: address, Stream: stream, Consumer: consumer}, Timeout: 10 * time.Second}
+}
+
+// worker side of the queue.
+type workers struct {
+	t        testing.TB
+	js       jetstream.JetStream
+	stream   jetstream.Stream
+	consumer jetstream.Consumer
+}
+
+func newWorkers(t testing.TB, s *server.Server) *workers {
+	t.Helper()
+	conn, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &workers{t: t, js: js}
+}
+
+func (w *workers) createStream(replicas int, maxAge time.Duration) {
+	w.t.Helper()
+	var err error
+	if w.stream, err = w.js.CreateStream(w.t.Context(), jetstream.StreamConfig{
+		Name: stream, Subjects: []string{stream + ".*"}, MaxAge: maxAge, Replicas: replicas}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *workers) createConsumer() {
+	w.t.Helper()
+	var err error
+	if w.consumer, err = w.stream.CreateConsumer(w.t.Context(), jetstream.ConsumerConfig{Durable: consumer, AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// publish puts messages into the queue and waits for the consumer to know of
+// them: the server acknowledges a message a moment before it counts it.
+func (w *workers) publish(n int) {
+	w.t.Helper()
+	waiting := func() uint64 {
+		if w.consumer == nil {
+			return 0
+		}
+		info, err := w.consumer.Info(w.t.Context())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return info.NumPending
+	}
+	before := waiting()
+	for range n {
+		if _, err := w.js.Publish(w.t.Context(), subject, []byte("prefill this")); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if w.consumer != nil {
+		await(w.t, "the consumer to know of the messages", func() bool { return waiting() == before+uint64(n) })
+	}
+}
+
+// fetch takes messages out of the queue and acknowledges them, as prefill workers do at once.
+func (w *workers) fetch(n int, ack bool) {
+	w.t.Helper()
+	batch, err := w.consumer.Fetch(n, jetstream.FetchMaxWait(10*time.Second))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for m := range batch.Messages() {
+		if ack {
+			if err := m.DoubleAck(w.t.Context()); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+}
+
+func (r *rig) queueReport() SourceReport {
+	r.t.Helper()
+	for _, one := range r.reports {
+		if strings.HasPrefix(one.Source, "nats ") {
+			return one
+		}
+	}
+	r.t.Fatal("there is no report of the queue")
+	return SourceReport{}
+}
+
+// F33: the depth is what the consumer was not given yet, not what the stream
+// holds; nobody there yet is unknown, not zero.
+func TestF33QueueDepth(t *testing.T) {
+	s := startNATS(t, nil)
+	w := newWorkers(t, s)
+	r := newRig(t, natsConfig(s.ClientURL()))
+	wantUnknown(t, "no stream", r.collect().PrefillWaiting, `no stream "dynamo_prefill_queue"`)
+	w.createStream(1, 0)
+	w.publish(5)
+	wantUnknown(t, "5 published, no consumer", r.collect().PrefillWaiting, `no consumer "worker-group"`)
+	w.createConsumer()
+	wantKnown(t, "consumer created", r.collect().PrefillWaiting, 5)
+	w.fetch(2, true)
+	wantKnown(t, "2 worked", r.collect().PrefillWaiting, 3)
+	if info, err := w.stream.Info(t.Context()); err != nil || info.State.Msgs != 5 {
+		t.Errorf("the stream holds %v messages (%v), want still 5", info, err)
+	}
+	w.fetch(1, false)
+	got := r.collect().PrefillWaiting
+	wantKnown(t, "1 taken and not acknowledged", got, 2)
+	if got.Source != "nats dynamo_prefill_queue/worker-group" || !got.At.Equal(r.now.Add(-interval)) {
+		t.Errorf("reading = %+v, want its source and time", got)
+	}
+	if report := r.queueReport(); !report.OK || report.Detail != "2 waiting, 1 delivered and not acknowledged" {
+		t.Errorf("report = %+v, want the two apart", report)
+	}
+	w.fetch(2, true)
+	wantZero(t, "all worked", r.collect().PrefillWaiting)
+}
+
+// Requests wait in the queue and nowhere else: the engines' own gauge would count some twice.
+func TestQueueIsNotAddedToTheEngines(t *testing.T) {
+	s := startNATS(t, nil)
+	w := newWorkers(t, s)
+	w.createStream(1, 0)
+	w.createConsumer()
+	w.publish(4)
+	r := newRig(t, natsConfig(s.ClientURL()))
+	r.pod(KindPrefill, "p").set(worker(0, 1, 3)...)
+	wantKnown(t, "prefill waiting", r.collect().PrefillWaiting, 4)
+}
+
+// Messages that expire were not worked: the depth that falls with them is no good news.
+func TestMessagesThatExpire(t *testing.T) {
+	s := startNATS(t, nil)
+	w := newWorkers(t, s)
+	w.createStream(1, 2*time.Second)
+	w.createConsumer()
+	w.publish(6)
+	r := newRig(t, natsConfig(s.ClientURL()))
+	wantKnown(t, "published", r.collect().PrefillWaiting, 6)
+	await(t, "the messages to expire", func() bool {
+		info, err := w.stream.Info(t.Context())
+		return err == nil && info.State.Msgs == 0
+	})
+	s1 := r.collect()
+	wantUnknown(t, "after they expired", s1.PrefillWaiting, "6 messages of nats dynamo_prefill_queue/worker-group expired")
+	wantUnknown(t, "as long as nobody works", r.collect().PrefillWaiting, "expired")
+	w.publish(1)
+	w.fetch(1, true)
+	wantZero(t, "once work goes on", r.collect().PrefillWaiting)
+}
+
+// Some are worked and others lost between two readings: what was delivered does not explain the fall.
+func TestMessagesThatAreLostAmongOthers(t *testing.T) {
+	s := startNATS(t, nil)
+	w := newWorkers(t, s)
+	w.createStream(1, 0)
+	w.createConsumer()
+	w.publish(10)
+	r := newRig(t, natsConfig(s.ClientURL()))
+	wantKnown(t, "published", r.collect().PrefillWaiting, 10)
+	w.fetch(2, true)
+	if err := w.stream.Purge(t.Context(), jetstream.WithPurgeKeep(5)); err != nil {
+		t.Fatal(err)
+	}
+	wantUnknown(t, "2 worked, 3 purged", r.collect().PrefillWaiting, "3 messages")
+	w.fetch(1, true)
+	wantKnown(t, "work goes on", r.collect().PrefillWaiting, 4)
+}
+
+// A consumer that is made anew starts to count anew: nothing was lost.
+func TestConsumerMadeAnew(t *testing.T) {
+	s := startNATS(t, nil)
+	w := newWorkers(t, s)
+	w.createStream(1, 0)
+	w.createConsumer()
+	w.publish(3)
+	w.fetch(2, true)
+	r := newRig(t, natsConfig(s.ClientURL()))
+	wantKnown(t, "before", r.collect().PrefillWaiting, 1)
+	if err := w.stream.DeleteConsumer(t.Context(), consumer); err != nil {
+		t.Fatal(err)
+	}
+	wantUnknown(t, "between", r.collect().PrefillWaiting, "no consumer")
+	w.createConsumer()
+	wantKnown(t, "after", r.collect().PrefillWaiting, 3)
+}
+
+func TestServerStopsAndComesBack(t *testing.T) {
+	dir := t.TempDir()
+	s := startNATS(t, func(o *server.Options) { o.StoreDir = dir })
+	w := newWorkers(t, s)
+	w.createStream(1, 0)
+	w.createConsumer()
+	w.publish(2)
+	r := newRig(t, natsConfig(s.ClientURL()))
+	r.pod(KindDecode, "d").set(worker(1, 3, 0)...)
+	wantKnown(t, "before", r.collect().PrefillWaiting, 2)
+	conn := r.collector.queue.link.Load().conn
+	lost := conn.StatusChanged(nats.RECONNECTING)
+	s.Shutdown()
+	s.WaitForShutdown()
+	<-lost
+	got := r.collect()
+	wantUnknown(t, "while it is away", got.PrefillWaiting, "the NATS server is not connected")
+	wantKnown(t, "the pods' readings meanwhile", got.DecodeRunning, 3)
+	if report := r.queueReport(); report.OK || report.Age != interval {
+		t.Errorf("report = %+v, want the age of the last answer", report)
+	}
+	back := conn.StatusChanged(nats.CONNECTED)
+	address, err := url.Parse(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := 0
+	fmt.Sscan(address.Port(), &port)
+	startNATS(t, func(o *server.Options) { o.StoreDir, o.Port = dir, port })
+	<-back
+	wantKnown(t, "after", r.collect().PrefillWaiting, 2)
+}
+
+// A server that is not there at first is used once it is.
+func TestServerComesLate(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	listener.Close()
+	r := newRig(t, natsConfig(fmt.Sprintf("nats://127.0.0.1:%d", port)))
+	wantUnknown(t, "no server", r.collect().PrefillWaiting, "the NATS server is not connected")
+	w := newWorkers(t, startNATS(t, func(o *server.Options) { o.Port = port }))
+	w.createStream(1, 0)
+	w.createConsumer()
+	w.publish(1)
+	var got planner.Reading
+	await(t, "the collector to connect", func() bool { got = r.collect().PrefillWaiting; return got.Ok() })
+	wantKnown(t, "server there", got, 1)
+}
+
+// A server that takes the connection and says nothing delays a collection by
+// its timeout at most, and Close not at all.
+func TestServerThatSaysNothing(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	cfg := natsConfig("nats://" + listener.Addr().String())
+	cfg.Timeout = 200 * time.Millisecond
+	r := newRig(t, cfg)
+	r.pod(KindDecode, "d").set(worker(1, 3, 0)...)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	s, _ := r.collector.Collect(ctx, []Target{r.pods[0].target}, r.now)
+	if ctx.Err() != nil {
+		t.Fatal("the collection did not end by itself")
+	}
+	wantUnknown(t, "prefill waiting", s.PrefillWaiting, "the NATS server")
+	wantKnown(t, "decode running", s.DecodeRunning, 3)
+}
+
+func TestServersThatRefuse(t *testing.T) {
+	t.Run("no JetStream", func(t *testing.T) {
+		s := startNATS(t, func(o *server.Options) { o.JetStream = false })
+		r := newRig(t, natsConfig(s.ClientURL()))
+		wantUnknown(t, "prefill waiting", r.collect().PrefillWaiting, "nobody answers for JetStream")
+	})
+	t.Run("wrong password", func(t *testing.T) {
+		s := startNATS(t, func(o *server.Options) { o.Username, o.Password = "u", "right" })
+		cfg := natsConfig(s.ClientURL())
+		cfg.NATS.User, cfg.NATS.Password = "u", "hunter2"
+		r := newRig(t, cfg)
+		got := r.collect().PrefillWaiting
+		wantUnknown(t, "prefill waiting", got, "not connected")
+		if !strings.Contains(strings.ToLower(got.Why), "authorization") || strings.Contains(got.Why, "hunter2") {
+			t.Errorf("why = %q, want the refusal and no password", got.Why)
+		}
+	})
+	t.Run("right password", func(t *testing.T) {
+		s := startNATS(t, func(o *server.Options) { o.Username, o.Password = "u", "right" })
+		cfg := natsConfig(s.ClientURL())
+		cfg.NATS.User, cfg.NATS.Password = "u", "right"
+		wantUnknown(t, "prefill waiting", newRig(t, cfg).collect().PrefillWaiting, "no stream")
+	})
+	t.Run("no such files", func(t *testing.T) {
+		s := startNATS(t, nil)
+		cfg := natsConfig(s.ClientURL())
+		cfg.NATS.CAFile = t.TempDir() + "/none.pem"
+		wantUnknown(t, "prefill waiting", newRig(t, cfg).collect().PrefillWaiting, "none.pem")
+		cfg.NATS.CAFile, cfg.NATS.CredentialsFile = "", t.TempDir()+"/none.creds"
+		wantUnknown(t, "prefill waiting", newRig(t, cfg).collect().PrefillWaiting, "none.creds")
+	})
+}
+
+// F33 in a cluster: whichever server is asked, the answer is the leader's.
+func TestF33EveryServerGivesTheLeadersDepth(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a cluster of three servers takes seconds to agree")
+	}
+	servers := startCluster(t, 3)
+	w := newWorkers(t, servers[0])
+	await(t, "the cluster to take a stream", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		var err error
+		w.stream, err = w.js.CreateStream(ctx, jetstream.StreamConfig{Name: stream, Subjects: []string{stream + ".*"}, Replicas: 3})
+		return err == nil
+	})
+	await(t, "the cluster to take a consumer", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		var err error
+		w.consumer, err = w.stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{Durable: consumer, AckPolicy: jetstream.AckExplicitPolicy})
+		return err == nil
+	})
+	w.publish(8)
+	for _, s := range servers {
+		r := newRig(t, natsConfig(s.ClientURL()))
+		var got planner.Reading
+		await(t, "an answer", func() bool { got = r.collect().PrefillWaiting; return got.Ok() })
+		wantKnown(t, "prefill waiting through "+s.Name(), got, 8)
+	}
+}
+
+// startCluster runs servers that know each other.
+func startCluster(t *testing.T, n int) []*server.Server {
+	t.Helper()
+	var routes []*url.URL
+	var ports []int
+	for range n {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
+		routes = append(routes, &url.URL{Scheme: "nats", Host: listener.Addr().String()})
+		listener.Close()
+	}
+	var servers []*server.Server
+	for i, port := range ports {
+		servers = append(servers, startNATS(t, func(o *server.Options) {
+			o.ServerName = fmt.Sprintf("nats-%d", i)
+			o.Cluster = server.ClusterOpts{Name: "nats", Host: "127.0.0.1", Port: port}
+			o.Routes = routes
+		}))
+	}
+	return servers
+}
+
+// Without a frontend, what waits in the queue has arrived too: prefill pods
+// that are saturated finish at their own rate, whatever comes.
+func TestDemandOfPrefillPodsAndQueue(t *testing.T) {
+	s := startNATS(t, nil)
+	w := newWorkers(t, s)
+	w.createStream(1, 0)
+	w.createConsumer()
+	r := newRig(t, natsConfig(s.ClientURL()))
+	p := r.pod(KindPrefill, "p")
+	var got planner.Signals
+	for i := range 3 {
+		p.set(worker(float64(30*i), 1, 0)...)
+		if i > 0 {
+			w.publish(15)
+		}
+		got = r.collect()
+	}
+	wantKnown(t, "demand", got.RequestsPerSecond, 3)
+	if err := w.stream.DeleteConsumer(t.Context(), consumer); err != nil {
+		t.Fatal(err)
+	}
+	p.set(worker(90, 1, 0)...)
+	wantUnknown(t, "demand with half of it unseen", r.collect().RequestsPerSecond, "what waits in the queue is part of demand")
+}
+
+// await waits for what another process does in its own time.
+func await(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("waited 30 s for " + what)
+		}
+	}
+}
