@@ -72,7 +72,7 @@ func TestPodAddressesAreLoopbackAndDistinct(t *testing.T) {
 func TestReadyDelay(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1, 2)
-	const delay = 2 * time.Second
+	const delay = 4 * time.Second
 	c.createPod("slow", 2, 0, map[string]string{AnnotationReadyAfterSeconds: Seconds(delay)})
 	pod := c.waitPod("slow", "Running", func(p *corev1.Pod) bool { return p != nil && p.Status.Phase == corev1.PodRunning })
 	running := time.Now()
@@ -80,7 +80,7 @@ func TestReadyDelay(t *testing.T) {
 		t.Errorf("a pod that loads its model: Ready %t, address %q; want not Ready, with an address", ready(pod), pod.Status.PodIP)
 	}
 	c.waitPod("slow", "Ready", ready)
-	if took := time.Since(running); took < delay-500*time.Millisecond {
+	if took := time.Since(running); took < delay/2 { // a busy machine may see Running late
 		t.Errorf("Ready %s after it was seen Running, want about %s", took, delay)
 	}
 }
@@ -103,7 +103,7 @@ func TestStartFailure(t *testing.T) {
 func TestTerminatingPodHoldsItsGPUs(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1, 2)
-	const drain = 3 * time.Second
+	const drain = 5 * time.Second
 	c.createPod("old", 2, 60, map[string]string{AnnotationGoneAfterSeconds: Seconds(drain)})
 	c.waitPod("old", "Ready", ready)
 	c.createPod("new", 2, 0, nil)

@@ -60,7 +60,7 @@ func TestScaleChangesPods(t *testing.T) {
 
 func TestWriteBeforeBoundIsLost(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, 8, Options{BindDelay: 3 * time.Second})
+	f := newFixture(t, 8, Options{BindDelay: 6 * time.Second})
 	f.create(Example{})
 	f.eventually("the adapter", func() error {
 		obj := newObject(KindAdapter, f.ns, "dynamo-pd-prefill")
@@ -96,8 +96,11 @@ func TestBoundAdapterOverridesTheGroup(t *testing.T) {
 	f.create(Example{})
 	f.eventually("the group to be Ready", f.groupReady("True", "AllRolesReady"))
 	f.bound()
-	f.edit(func(obj *unstructured.Unstructured) { rolesOf(t, obj)[RolePrefill]["replicas"] = int64(1) })
-	f.eventually("a Warning", f.event("dynamo-pd", "ReplicasOverriddenByAdapter"))
+	f.eventually("a Warning", func() error {
+		// More than once: the adapter may have been woken already, by what happened before, and undo the first edit.
+		f.edit(func(obj *unstructured.Unstructured) { rolesOf(t, obj)[RolePrefill]["replicas"] = int64(1) })
+		return f.event("dynamo-pd", "ReplicasOverriddenByAdapter")()
+	})
 	f.eventually("the edit to be seen", f.observed())
 	// Another edit, so that whoever would undo the first one has had the time for it.
 	f.edit(func(obj *unstructured.Unstructured) { rolesOf(t, obj)[RoleProcessor]["replicas"] = int64(2) })

@@ -120,7 +120,7 @@ func TestPendingWhenGPUsRunOut(t *testing.T) {
 
 func TestStatusShrinksWhileTerminatingPodsHoldGPUs(t *testing.T) {
 	t.Parallel()
-	const drain = 5 * time.Second
+	const drain = 8 * time.Second // long enough for a busy machine to see what happens meanwhile
 	f := newFixture(t, 6, Options{})
 	f.create(Example{GoneAfter: drain})
 	f.eventually("the group to be Ready", f.groupReady("True", "AllRolesReady"))
@@ -128,16 +128,18 @@ func TestStatusShrinksWhileTerminatingPodsHoldGPUs(t *testing.T) {
 	shrunk := time.Now()
 	f.scale(RolePrefill, 1)
 	f.eventually("the status to shrink", f.roleStatus(RolePrefill, 1, 1))
-	if took := time.Since(shrunk); took > drain-time.Second {
-		t.Fatalf("the status shrank after %s, want at once, before the pod is gone", took)
+	terminating := func(when string) {
+		t.Helper()
+		if old := f.pods(RolePrefill)["dynamo-pd-prefill-1"]; old == nil || old.DeletionTimestamp == nil || old.Spec.NodeName == "" {
+			t.Fatalf("%s the victim is %v, want it terminating on its node", when, old)
+		}
 	}
+	terminating("when the status has shrunk")
 	f.scale(RoleDecode, 2)
 	f.eventually("the decode worker to wait for GPUs", f.roleStatus(RoleDecode, 2, 1))
-	old := f.pods(RolePrefill)["dynamo-pd-prefill-1"]
-	if old == nil || old.DeletionTimestamp == nil {
-		t.Fatalf("the victim is %v, want it terminating", old)
-	}
-	if pod := f.pods(RoleDecode)["dynamo-pd-decode-1"]; pod == nil || pod.Spec.NodeName != "" {
+	pod := f.pods(RoleDecode)["dynamo-pd-decode-1"]
+	terminating("while the next worker waits") // so it did when the next worker was looked at
+	if pod == nil || pod.Spec.NodeName != "" {
 		t.Error("the new decode worker has a node while the old prefill worker still holds its GPUs")
 	}
 	f.eventually("the freed GPUs to be used", f.havePods(RoleDecode, "dynamo-pd-decode-0", "dynamo-pd-decode-1"))
@@ -150,7 +152,7 @@ func TestStatusShrinksWhileTerminatingPodsHoldGPUs(t *testing.T) {
 func TestNamesakeWaitsForTheOldPod(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 8, Options{})
-	f.create(Example{GoneAfter: 3 * time.Second})
+	f.create(Example{GoneAfter: 6 * time.Second})
 	f.eventually("the group to be Ready", f.groupReady("True", "AllRolesReady"))
 	f.bound()
 	old := f.pods(RolePrefill)["dynamo-pd-prefill-1"].UID
@@ -288,7 +290,7 @@ func TestLeaderWorkerReplicas(t *testing.T) {
 			"size":     int64(2),
 			"template": template,
 			"workerTemplatePatch": map[string]any{"metadata": map[string]any{
-				"annotations": map[string]any{controlplane.AnnotationReadyAfterSeconds: "3"},
+				"annotations": map[string]any{controlplane.AnnotationReadyAfterSeconds: "5"},
 			}},
 		}
 	})

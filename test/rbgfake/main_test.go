@@ -10,18 +10,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/pdautoscaler/pdautoscaler/test/controlplane"
 )
 
 func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.New(log.NullLogSink{}))
 	os.Exit(controlplane.Main(m, controlplane.Options{BeforeControllers: Install}))
 }
 

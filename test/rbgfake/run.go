@@ -31,7 +31,8 @@ type Options struct {
 	// Selector is what bound adapters have as status.selector.
 	Selector Selector
 
-	// Logger receives what the controllers say. The zero value is silence.
+	// Logger receives what the controllers say. The zero value is silence, of this package: the program's own call of
+	// ctrl.SetLogger decides about client-go.
 	Logger logr.Logger
 }
 
