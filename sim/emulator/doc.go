@@ -18,10 +18,16 @@
 // A pod answers from the moment it is ready until it is gone. A starting pod
 // holds its GPUs and serves nothing.
 //
+// # Real time
+//
+// What happens in the engine has its exact time, however late the process gets
+// to run. Only the way through NATS takes real time: about 2 ms of TTFT on an
+// idle machine, some hundred on one whose cores are all taken.
+//
 // # GPUs
 //
-// GPU counters are duty times the value that was measured when busy all the
-// time (package engine, activity.go), averaged over the exporter's interval.
+// GPU counters are duty times the value of a GPU that is busy all the time, as
+// measured and scaled to the replica's (package engine, activity.go), averaged over the exporter's interval.
 // GPU_UTIL is as blind as the real one: it says how long any kernel ran. FB_USED
 // does not move, because engines take their KV pool at start.
 //
