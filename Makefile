@@ -51,7 +51,7 @@ bench: ## Run the benchmarks
 
 .PHONY: control-plane
 control-plane: ## Build the Kubernetes control plane that tests and demo run (once, 6-8 minutes)
-	@go run ./test/controlplane/cmd/build
+	@go run ./test/controlplane/cmd/controlplane -build-only
 
 TOOL := go tool -modfile=$(CURDIR)/test/tools/dev/go.mod
 
