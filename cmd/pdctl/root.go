@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build.
+var version = "dev"
+
+// Exit codes.
+const (
+	exitDone = 0
+	// exitNo: the question was answered, and the answer is no.
+	exitNo = 1
+	// exitUsage: a flag, an argument or a file is wrong.
+	exitUsage = 2
+	// exitCluster: the cluster or the controller did not give what was asked for.
+	exitCluster = 3
+)
+
+// environment is what a command has of the world around it.
+type environment struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	now            func() time.Time
+}
+
+// exitError ends the program with a code. Its error may be nil: all was said already.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+func usageError(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+func clusterError(format string, args ...any) error {
+	return &exitError{exitCluster, fmt.Errorf(format, args...)}
+}
+
+// run runs one command line and returns its exit code.
+func run(ctx context.Context, args []string, env environment) int {
+	root := newRoot(env)
+	root.SetArgs(args)
+	root.SetIn(env.stdin)
+	root.SetOut(env.stdout)
+	root.SetErr(env.stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitDone
+	}
+	code := exitUsage
+	if e, ok := errors.AsType[*exitError](err); ok {
+		if code = e.code; e.err == nil {
+			return code
+		}
+	}
+	fmt.Fprintf(env.stderr, "%s: %v\n", cmd.CommandPath(), err)
+	return code
+}
+
+func newRoot(env environment) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "pdctl",
+		Short: "Ask a prefill/decode autoscaler what it decided and why, and what a service can hold",
+		Long: `pdctl says what the autoscaler of a prefill/decode service decided and why, and answers
+capacity questions without a cluster.
+
+Exit codes:
+  0  done
+  1  the answer is no: a replayed decision differs, no plan meets the objectives
+  2  a flag, an argument or a file is wrong
+  3  the cluster or the controller did not give what was asked for`,
+		Version:       version,
+		Args:          noArguments,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError("%w; see %s --help", err, cmd.CommandPath())
+	})
+	root.AddCommand(newExplain(env), newSnapshot(env), newPlan(env), newPredict(env), newModels(env), newGPUs(env))
+	return root
+}
+
+// noArguments refuses arguments, and names the commands where one of them was perhaps meant.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.HasSubCommands() {
+		return usageError("unknown command %q; see %s --help", args[0], cmd.CommandPath())
+	}
+	return usageError("unexpected argument %q; see %s --help", args[0], cmd.CommandPath())
+}
