@@ -1,0 +1,157 @@
+package stage
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// controller is the autoscaler in a process of its own.
+type controller struct {
+	cmd     *exec.Cmd
+	log     string
+	address string // of /metrics and /debug/decisions
+	probes  string
+	done    chan struct{} // closed when it has ended
+	err     error         // how it ended; read only after done
+}
+
+// stopGrace is how long the autoscaler may take to end in good order.
+const stopGrace = 20 * time.Second
+
+// startController starts the binary and returns at once. Its output goes to a file.
+func startController(binary, kubeconfig, log string) (*controller, error) {
+	addresses, err := freeAddresses(2)
+	if err != nil {
+		return nil, err
+	}
+	out, err := os.Create(log)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close() // the child has a copy of its own
+	c := &controller{address: addresses[0], probes: addresses[1], log: log, done: make(chan struct{})}
+	c.cmd = exec.Command(binary,
+		"--kubeconfig", kubeconfig,
+		"--namespaces", Namespace,
+		"--metrics-bind-address", c.address,
+		"--health-probe-bind-address", c.probes,
+		"--records", "2000",
+		"--log-format", "text",
+	)
+	c.cmd.Stdout, c.cmd.Stderr = out, out
+	c.cmd.SysProcAttr = childAttr()
+	started := make(chan error)
+	go func() {
+		// Linux ends a child with the thread that started it, not with the process: this one waits as long as the child lives.
+		runtime.LockOSThread()
+		err := c.cmd.Start()
+		started <- err
+		if err == nil {
+			c.err = c.cmd.Wait()
+			close(c.done)
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start the autoscaler: %w", err)
+	}
+	return c, nil
+}
+
+// ready waits until the autoscaler says that it is.
+func (c *controller) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.probes+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		if response, err := http.DefaultClient.Do(request); err == nil {
+			response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the autoscaler did not become ready (%w); its log is %s", context.Cause(ctx), c.log)
+		case <-c.done:
+			return c.ended()
+		case <-tick.C:
+		}
+	}
+}
+
+// ended says how the process ended without being asked to.
+func (c *controller) ended() error {
+	return fmt.Errorf("the autoscaler ended by itself (%w); its log is %s", errors.Join(c.err, errEnded), c.log)
+}
+
+var errEnded = errors.New("it should run until it is stopped")
+
+// stop ends the process and waits until it is gone.
+func (c *controller) stop() error {
+	_ = c.cmd.Process.Signal(syscall.SIGTERM) // one that is gone already is what is wanted
+	select {
+	case <-c.done:
+		return nil
+	case <-time.After(stopGrace):
+		_ = c.cmd.Process.Kill()
+		<-c.done
+		return fmt.Errorf("the autoscaler did not end within %s and was killed; its log is %s", stopGrace, c.log)
+	}
+}
+
+// get reads a page of the autoscaler with a bearer token.
+func (c *controller) get(ctx context.Context, path, token string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.address+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	response, err := loopback.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %s: %.200s", path, response.Status, body)
+	}
+	return body, nil
+}
+
+// loopback trusts the self-signed certificate that the autoscaler makes for itself: the address is our own machine's.
+var loopback = &http.Client{
+	Timeout:   5 * time.Second,
+	Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+}
+
+// freeAddresses returns addresses on 127.0.0.1 that nobody listens on at the moment of asking.
+func freeAddresses(n int) ([]string, error) {
+	addresses := make([]string, n)
+	for i := range addresses {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close() // only after all are chosen, so that no two are equal
+		addresses[i] = l.Addr().String()
+	}
+	return addresses, nil
+}

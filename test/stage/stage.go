@@ -1,0 +1,241 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	ctrlclient "sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
+	"github.com/pdautoscaler/pdautoscaler/sim/emulator"
+	"github.com/pdautoscaler/pdautoscaler/sim/emulator/kubepods"
+	"github.com/pdautoscaler/pdautoscaler/test/controlplane"
+	"github.com/pdautoscaler/pdautoscaler/test/gpuwatch"
+	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
+)
+
+// Options say what to set up.
+type Options struct {
+	// Dir receives the autoscaler's log. The control plane's own files are temporary; they stay only if a component fails.
+	Dir string
+	// Repository is the root of the checkout: the autoscaler's rights are read from its config/rbac.
+	Repository string
+	// Autoscaler is the path of the pdautoscaler binary.
+	Autoscaler string
+	// Seed makes the noise of the emulated service repeatable.
+	Seed uint64
+	// Progress receives one line for each step. Nil: silence.
+	Progress io.Writer
+	// Events receives every pod event of the service's namespace as one line of JSON.
+	Events io.Writer
+}
+
+// Stage is the running example, until Stop.
+type Stage struct {
+	ControlPlane *controlplane.ControlPlane
+	Kubernetes   kubernetes.Interface
+	Emulator     *emulator.Emulator
+	// Pods has counted the GPUs of the service's pods since before there were any.
+	Pods *gpuwatch.Watcher
+
+	options     Options
+	client      ctrlclient.Client
+	controller  *controller
+	readerToken string
+	progress    *controlplane.Progress
+
+	stops    []stop // in the order in which the parts were started
+	stopOnce sync.Once
+	stopErr  error
+	stopping chan struct{}
+	failOnce sync.Once
+	failed   chan struct{}
+	failure  error // read only after failed
+}
+
+// stop ends one part.
+type stop struct {
+	what string
+	do   func() error
+}
+
+func (s *Stage) onStop(what string, do func() error) { s.stops = append(s.stops, stop{what, do}) }
+
+// Start sets everything up and returns when the service is ready and the autoscaler has made its first decision. The
+// context bounds the start. After an error nothing is left running.
+func Start(ctx context.Context, o Options) (*Stage, error) {
+	s := &Stage{options: o, failed: make(chan struct{}), stopping: make(chan struct{}), progress: controlplane.NewProgress(o.Progress)}
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+func (s *Stage) start(ctx context.Context) error {
+	steps := []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"", s.startCluster},
+		{"the RBG stand-in, the emulated service, NATS and dcgm-exporter", s.startService},
+		{"the autoscaler, with the rights of config/rbac", s.startAutoscaler},
+		{"waiting for the service to be ready", s.serviceReady},
+		{"the PDAutoscaler " + Namespace + "/" + Name, s.createResource},
+	}
+	for _, step := range steps {
+		if step.what != "" {
+			s.progress.Step("%s", step.what)
+		}
+		if err := step.do(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startService starts what takes the autoscaler's place in nothing: the controller of RoleBasedGroups, the engines behind
+// their pods, and the witness.
+func (s *Stage) startService(ctx context.Context) error {
+	if err := s.watchPods(ctx); err != nil {
+		return err
+	}
+	s.background("the RBG stand-in", func(ctx context.Context) error {
+		return rbgfake.Run(ctx, s.ControlPlane.Config, rbgfake.Options{})
+	})
+	cfg, err := Engine(s.options.Seed)
+	if err != nil {
+		return err
+	}
+	pods, err := kubepods.Watch(ctx, s.Kubernetes, kubepods.Options{Namespace: Namespace, Group: Name, ExporterNamespace: exporterNamespace})
+	if err != nil {
+		return err
+	}
+	s.onStop("the emulator's watch of pods", func() error { pods.Close(); return nil })
+	s.Emulator, err = emulator.Start(ctx, emulator.Config{
+		Engine: cfg, Pods: pods, Model: ServedModel, GPU: emulator.GPU{PerNode: GPUsPerNode}, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return err
+	}
+	s.onStop("the emulated service", s.Emulator.Stop)
+	if err := s.createExporters(ctx); err != nil {
+		return err
+	}
+	return s.createService(ctx)
+}
+
+func (s *Stage) startAutoscaler(ctx context.Context) error {
+	if err := s.grantRights(ctx); err != nil {
+		return err
+	}
+	kubeconfig, err := s.autoscalerKubeconfig()
+	if err != nil {
+		return err
+	}
+	s.controller, err = startController(s.options.Autoscaler, kubeconfig, filepath.Join(s.options.Dir, "controller.log"))
+	if err != nil {
+		return err
+	}
+	s.onStop("the autoscaler", s.controller.stop)
+	s.failWhen(s.controller.done, s.controller.ended)
+	return s.controller.ready(ctx)
+}
+
+// createResource makes the PDAutoscaler and waits for the first decision.
+func (s *Stage) createResource(ctx context.Context) (err error) {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return err
+	}
+	if s.client, err = ctrlclient.New(s.ControlPlane.Config, ctrlclient.Options{Scheme: scheme}); err != nil {
+		return err
+	}
+	if err := s.client.Create(ctx, autoscaler(s.Emulator.NATSURL(), v1alpha1.MetricsPorts{Frontend: 8000, Prefill: 8000, Decode: 8000})); err != nil {
+		return err
+	}
+	return s.until(ctx, "the first decision", func(ctx context.Context) (bool, error) {
+		pda, err := s.Autoscaler(ctx)
+		return err == nil && pda.Status.LastDecisionTime != nil, err
+	})
+}
+
+// Autoscaler returns the PDAutoscaler as it is now.
+func (s *Stage) Autoscaler(ctx context.Context) (*v1alpha1.PDAutoscaler, error) {
+	var pda v1alpha1.PDAutoscaler
+	err := s.client.Get(ctx, types.NamespacedName{Namespace: Namespace, Name: Name}, &pda)
+	return &pda, err
+}
+
+// background runs a part in this process until Stop. If it ends before that, the stage has failed.
+func (s *Stage) background(what string, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		err := run(ctx)
+		if ctx.Err() == nil {
+			s.fail(fmt.Errorf("%s ended by itself: %w", what, errors.Join(err, errEnded)))
+		}
+		done <- err
+	}()
+	s.onStop(what, func() error { cancel(); return <-done })
+}
+
+// failWhen makes the stage fail once a part has ended, for the reason that the part gives.
+func (s *Stage) failWhen(ended <-chan struct{}, why func() error) {
+	go func() {
+		select {
+		case <-ended:
+			s.fail(why())
+		case <-s.stopping:
+		}
+	}()
+}
+
+func (s *Stage) fail(err error) {
+	select {
+	case <-s.stopping:
+		return
+	default:
+	}
+	s.failOnce.Do(func() {
+		s.failure = err
+		close(s.failed)
+	})
+}
+
+// Failed is closed when a part has ended that nobody asked to; Err then says which and why.
+func (s *Stage) Failed() <-chan struct{} { return s.failed }
+
+// Err returns nil while every part runs or was stopped on purpose.
+func (s *Stage) Err() error {
+	select {
+	case <-s.failed:
+		return s.failure
+	default:
+		return nil
+	}
+}
+
+// Stop ends everything, the last part first, and returns when nothing is left: no process, listener or goroutine.
+func (s *Stage) Stop() error {
+	s.stopOnce.Do(func() {
+		close(s.stopping)
+		for i := len(s.stops) - 1; i >= 0; i-- {
+			if err := s.stops[i].do(); err != nil {
+				s.stopErr = errors.Join(s.stopErr, fmt.Errorf("stop %s: %w", s.stops[i].what, err))
+			}
+		}
+	})
+	return s.stopErr
+}
+
+func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
