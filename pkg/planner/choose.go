@@ -84,8 +84,8 @@ func (p *round) takeSurplus(donor, receiver *roleRound) {
 	least := max(needed, donor.keep, donor.spec.Min)
 	give := min((p.excess()+donor.gpus-1)/donor.gpus, donor.d.Wanted-least)
 	if left := donor.d.Wanted - give; give > 0 && donor.ready >= left {
-		donor.bind(ReasonMove, left, sprintf("%s needs the GPUs more: %s has needed %d replicas over the last %s",
-			receiver.role, donor.role, max(needed, donor.keep), p.spec.Rebalance.WindowSeconds.Duration()))
+		donor.bind(ReasonMove, left, sprintf("%s needs the GPUs more: %s has needed %s over the last %s",
+			receiver.role, donor.role, replicas(max(needed, donor.keep)), span(p.spec.Rebalance.WindowSeconds)))
 	}
 }
 
@@ -114,7 +114,7 @@ func (p *round) compromise() {
 	}
 	for _, r := range p.roles() {
 		if n := best.count(r.role); n != r.d.Wanted {
-			r.bind(ReasonBudget, n, sprintf("%d GPUs in all", p.spec.BudgetGPUs))
+			r.bind(ReasonBudget, n, sprintf("the budget of %d GPUs does not hold more of both", p.spec.BudgetGPUs))
 		}
 	}
 }

@@ -1,6 +1,9 @@
 package planner
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // finish fills in the parts of the decision that people read, and the memory
 // of what was done.
@@ -49,12 +52,16 @@ func (r *roleRound) objectiveText(s *Spec) string {
 	if r.role == Decode {
 		name, o = "TPOT", s.TPOT
 	}
-	return sprintf("p%.4g %s %.4g ms", 100*o.Quantile, name, o.Ms)
+	return sprintf("p%.4g %s %s ms", 100*o.Quantile, name, amount(o.Ms))
 }
 
 // sentence explains one role's count.
 func (p *round) sentence(r *roleRound) string {
-	if r.fixed != "" {
+	switch r.fixed {
+	case "":
+	case ReasonPaused:
+		return sprintf("paused: %s stays at %d: %s.", r.role, r.d.From, r.fixedBecause)
+	default:
 		return sprintf("%s stays at %d: %s.", r.role, r.d.From, r.fixedBecause)
 	}
 	var b strings.Builder
@@ -68,7 +75,7 @@ func (p *round) sentence(r *roleRound) string {
 	}
 	b.WriteString(": ")
 	b.WriteString(p.cause(r))
-	if p.backPressure != "" && r.role == Prefill {
+	if p.backPressure != "" && r.role == Prefill && r.d.To <= r.d.From {
 		b.WriteString("; " + p.backPressure)
 	}
 	return b.String() + "."
@@ -90,7 +97,7 @@ func (p *round) cause(r *roleRound) string {
 	case ReasonObjective:
 		return demand + sprintf(" %s %s", needText(r), p.holdText(r, r.d.To))
 	case ReasonWindow:
-		return demand + sprintf(" %s, but more were needed within the last %s, or it was not known", needText(r), p.spec.Behavior.DownWindowSeconds.Duration())
+		return demand + sprintf(" %s, but %s", needText(r), last)
 	case ReasonDemandUnknown:
 		return demand + ", so nothing goes down"
 	}
@@ -108,33 +115,30 @@ func (p *round) demandText(r *roleRound) string {
 	}
 	ahead := ""
 	if d.ForecastPerSecond > 1.02*d.NowPerSecond {
-		ahead = sprintf(" (%.3g now, %.3g expected when a new replica would be ready)", d.NowPerSecond, d.ForecastPerSecond)
+		ahead = sprintf(" (%s now, %s expected when a new replica would be ready)", amount(d.NowPerSecond), amount(d.ForecastPerSecond))
 	}
 	if d.BacklogPerSecond > 0.01*d.RequestsPerSecond {
-		ahead += sprintf(" (%.3g of it to work off the queue)", d.BacklogPerSecond)
+		ahead += sprintf(" (%s of it to work off the queue)", amount(d.BacklogPerSecond))
 	}
 	if r.role == Prefill {
 		cached := ""
 		if d.CachedShare > 0 {
 			cached = sprintf(", %.0f %% of them cached,", 100*d.CachedShare)
 		}
-		return sprintf("%.3g requests/s%s of %.0f prompt tokens%s", d.RequestsPerSecond, ahead, d.InputTokens, cached)
+		return sprintf("%s requests/s%s of %.0f prompt tokens%s", amount(d.RequestsPerSecond), ahead, d.InputTokens, cached)
 	}
 	longer := ""
 	if d.InFlightFactor > 1.01 {
 		longer = " (the sequences in flight say longer than those that have finished)"
 	}
-	return sprintf("%.3g requests/s%s of %.0f output tokens%s", d.RequestsPerSecond, ahead, d.OutputTokens, longer)
+	return sprintf("%s requests/s%s of %.0f output tokens%s", amount(d.RequestsPerSecond), ahead, d.OutputTokens, longer)
 }
 
 func needText(r *roleRound) string {
 	if !r.known {
 		return ""
 	}
-	if r.need == 1 {
-		return "need 1 replica"
-	}
-	return sprintf("need %d replicas", r.need)
+	return "need " + replicas(r.need)
 }
 
 // holdText says what the model predicts with n replicas.
@@ -146,7 +150,7 @@ func (p *round) holdText(r *roleRound, n int) string {
 	if ratio >= worstRatio {
 		return sprintf("for %s (%d are overloaded)", r.objectiveText(p.spec), n)
 	}
-	return sprintf("for %s (%.4g ms predicted with %d)", r.objectiveText(p.spec), ratio*r.curve.limitMs, n)
+	return sprintf("for %s (%s ms predicted with %d)", r.objectiveText(p.spec), amount(ratio*r.curve.limitMs), n)
 }
 
 // summary is the decision in one sentence.
@@ -167,4 +171,41 @@ func (p *round) summary() string {
 		return sprintf("no change: prefill %d (%s), decode %d (%s)", p.prefill.d.To, p.prefill.d.Binding, p.decode.d.To, p.decode.d.Binding)
 	}
 	return strings.Join(parts, "; ")
+}
+
+func sprintf(format string, args ...any) string { return fmt.Sprintf(format, args...) }
+
+// span says a length of time: "90 s", "5 min", "2 h".
+func span(s Seconds) string {
+	switch {
+	case s >= 7200 && s == Seconds(int(s/3600))*3600:
+		return sprintf("%d h", int(s/3600))
+	case s >= 120 && s == Seconds(int(s/60))*60:
+		return sprintf("%d min", int(s/60))
+	}
+	return amount(float64(s)) + " s"
+}
+
+// amount says a number with three digits, and never as 1e+05.
+func amount(x float64) string {
+	if x >= 1000 {
+		return sprintf("%.0f", x)
+	}
+	return sprintf("%.3g", x)
+}
+
+// replicas says a count: "1 replica", "3 replicas".
+func replicas(n int) string {
+	if n == 1 {
+		return "1 replica"
+	}
+	return sprintf("%d replicas", n)
+}
+
+// were is the verb for a count in the past.
+func were(n int) string {
+	if n == 1 {
+		return "was"
+	}
+	return "were"
 }

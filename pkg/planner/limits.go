@@ -29,9 +29,9 @@ func (p *round) limitDown(r *roleRound) {
 		p.note(ReasonHeld, r.role, r.pool.Held)
 		r.now(ReasonHeld, from, r.pool.Held)
 	case tooSoon(r.mem.LastDown, r.spec.Down.PeriodSeconds, p):
-		r.now(ReasonPeriod, from, sprintf("one decision down per %s", r.spec.Down.PeriodSeconds.Duration()))
+		r.now(ReasonPeriod, from, sprintf("one decision down per %s", span(r.spec.Down.PeriodSeconds)))
 	case r.spec.Down.MaxStep > 0 && from-to > r.spec.Down.MaxStep:
-		r.now(ReasonMaxStep, from-r.spec.Down.MaxStep, sprintf("at most %d replicas at once", r.spec.Down.MaxStep))
+		r.now(ReasonMaxStep, from-r.spec.Down.MaxStep, sprintf("at most %s at once", replicas(r.spec.Down.MaxStep)))
 	default:
 		r.d.To = to
 	}
@@ -43,7 +43,7 @@ func (p *round) limitUp(r *roleRound) {
 	from, to := r.d.From, r.d.Wanted
 	switch {
 	case p.waitsForDonor(r):
-		r.now(ReasonMove, from, "the donor's pods still hold their GPUs")
+		r.now(ReasonMove, from, sprintf("pods of %s still hold their GPUs", p.other(r).role))
 		return
 	case r.spec.Up.Disabled:
 		r.now(ReasonDisabled, from, "scaling up is disabled for this role")
@@ -53,11 +53,11 @@ func (p *round) limitUp(r *roleRound) {
 		r.now(ReasonHeld, from, r.pool.Held)
 		return
 	case tooSoon(r.mem.LastUp, r.spec.Up.PeriodSeconds, p):
-		r.now(ReasonPeriod, from, sprintf("one decision up per %s", r.spec.Up.PeriodSeconds.Duration()))
+		r.now(ReasonPeriod, from, sprintf("one decision up per %s", span(r.spec.Up.PeriodSeconds)))
 		return
 	case r.spec.Up.MaxStep > 0 && to-from > r.spec.Up.MaxStep:
 		to = from + r.spec.Up.MaxStep
-		r.now(ReasonMaxStep, to, sprintf("at most %d replicas at once", r.spec.Up.MaxStep))
+		r.now(ReasonMaxStep, to, sprintf("at most %s at once", replicas(r.spec.Up.MaxStep)))
 	}
 	if fits := p.freeGPUs / r.gpus; to-from > fits {
 		to = from + fits

@@ -50,7 +50,7 @@ func (p *round) advanceMove() {
 		case donor.fixed == "" && gone(donor, m.DonorAfter):
 			m.Phase, m.PhaseSince = StartingUp, p.now
 		case inPhase > p.spec.Rebalance.DrainTimeoutSeconds.Duration():
-			p.endMove(MoveGivenUp, sprintf("the pods of %s still hold their GPUs after %s", m.From, p.spec.Rebalance.DrainTimeoutSeconds.Duration()))
+			p.endMove(MoveGivenUp, sprintf("the pods of %s still hold their GPUs after %s", m.From, span(p.spec.Rebalance.DrainTimeoutSeconds)))
 		}
 	case StartingUp:
 		switch {
@@ -83,7 +83,7 @@ func (p *round) turnBack(donor, receiver *roleRound) {
 	back := (m.ReceiverAfter - keep) * receiver.gpus / donor.gpus
 	m.ReceiverBefore, m.DonorBefore = keep, min(m.DonorBefore, m.DonorAfter+back)
 	m.Phase, m.PhaseSince = Returning, p.now
-	m.Reason = sprintf("%s did not become ready within %s", m.To, p.spec.Rebalance.StartTimeoutSeconds.Duration())
+	m.Reason = sprintf("%s did not become ready within %s", m.To, span(p.spec.Rebalance.StartTimeoutSeconds))
 	receiver.mem.CappedAt = keep
 	receiver.mem.CapSeconds = min(max(2*receiver.mem.CapSeconds, p.spec.Rebalance.CooldownSeconds, p.spec.Rebalance.StartTimeoutSeconds), 3600)
 	receiver.mem.CappedUntil = p.now.Add(receiver.mem.CapSeconds.Duration())
@@ -107,7 +107,7 @@ func (p *round) endMove(as MovePhase, why string) {
 func (p *round) followMove(r *roleRound) {
 	m := p.mem.Move
 	if r.known && r.need > r.d.From {
-		r.bind(ReasonObjective, r.need, sprintf("%d replicas hold %s at the demand", r.need, r.objectiveText(p.spec)))
+		r.bind(ReasonObjective, r.need, p.needDetail(r))
 	}
 	want, detail := r.d.Wanted, sprintf("%d GPUs go from %s to %s", m.GPUs, m.From, m.To)
 	switch {
@@ -165,7 +165,7 @@ func (p *round) beginMove(donor, receiver *roleRound) string {
 	case receiver.spec.Up.Disabled:
 		return sprintf("scaling %s up is disabled", receiver.role)
 	case tooSoon(donor.mem.LastDown, donor.spec.Down.PeriodSeconds, p):
-		return sprintf("%s went down less than %s ago", donor.role, donor.spec.Down.PeriodSeconds.Duration())
+		return sprintf("%s went down less than %s ago", donor.role, span(donor.spec.Down.PeriodSeconds))
 	case donor.pool.GPUType != "" && receiver.pool.GPUType != "" && donor.pool.GPUType != receiver.pool.GPUType:
 		return sprintf("%s runs on %s and %s on %s", donor.role, donor.pool.GPUType, receiver.role, receiver.pool.GPUType)
 	}
@@ -175,7 +175,7 @@ func (p *round) beginMove(donor, receiver *roleRound) string {
 	}
 	get := min(receiver.d.Wanted-receiver.d.From, (p.freeGPUs+give*donor.gpus)/receiver.gpus)
 	if get < 1 {
-		return sprintf("%d replicas of %s free %d GPUs and a replica of %s takes %d", give, donor.role, give*donor.gpus, receiver.role, receiver.gpus)
+		return sprintf("%s of %s would free %d GPUs and a replica of %s takes %d", replicas(give), donor.role, give*donor.gpus, receiver.role, receiver.gpus)
 	}
 	// No more is taken from the donor than the receiver's whole replicas need.
 	give = min(give, (max(0, get*receiver.gpus-p.freeGPUs)+donor.gpus-1)/donor.gpus)
@@ -183,7 +183,7 @@ func (p *round) beginMove(donor, receiver *roleRound) string {
 		return "the receiver can grow without it"
 	}
 	if fits, known := p.fitsOnNodes(donor, receiver, give); known && fits < get {
-		return sprintf("the GPUs that %d replicas of %s free lie on different nodes: a replica of %s needs %d on one", give, donor.role, receiver.role, receiver.gpus)
+		return sprintf("the GPUs that %s of %s would free lie on different nodes: a replica of %s needs %d on one", replicas(give), donor.role, receiver.role, receiver.gpus)
 	}
 	to := min(donor.d.From-give, donor.justified) // it may go further down on its own account
 	if donor.spec.Down.MaxStep > 0 {
@@ -192,7 +192,7 @@ func (p *round) beginMove(donor, receiver *roleRound) string {
 	p.mem.Move = &Move{From: donor.role, To: receiver.role, DonorBefore: donor.d.From, DonorAfter: to,
 		ReceiverBefore: receiver.d.From, ReceiverAfter: receiver.d.From + get, GPUs: get * receiver.gpus,
 		Phase: Draining, StartedAt: p.now, PhaseSince: p.now,
-		Reason: sprintf("%s needs %d replicas for %s and the budget of %d GPUs is spent", receiver.role, receiver.need, receiver.objectiveText(p.spec), p.spec.BudgetGPUs)}
+		Reason: sprintf("%s needs %s for %s and the budget of %d GPUs is spent", receiver.role, replicas(max(receiver.need, receiver.d.Wanted)), receiver.objectiveText(p.spec), p.spec.BudgetGPUs)}
 	donor.bind(ReasonMove, to, sprintf("%d GPUs go to %s", get*receiver.gpus, receiver.role))
 	receiver.d.Binding = ReasonMove
 	return ""

@@ -105,7 +105,9 @@ func (p *round) curveOf(r *roleRound, t capacity.Traffic) curve {
 	return c
 }
 
-// handoverMs is the part of a TTFT that ends at decode: KV transfer and first step.
+// handoverMs is the part of a TTFT that ends at decode: KV transfer and first
+// step. Where decode is overloaded it has no end; that is decode's to mend, and
+// prefill is sized for its own part.
 func (p *round) handoverMs(t capacity.Traffic) float64 {
 	ms := p.spec.Service.DecodePool(max(1, p.decode.pool.Desired), t).HandoverMs()
 	if !finite(ms) {
@@ -166,12 +168,12 @@ func (p *round) describe(r *roleRound, t capacity.Traffic, holds bool) {
 		return
 	}
 	if r.curve.limitMs > objective.Ms {
-		p.note(ReasonUnattainable, r.role, sprintf("no count of %s replicas can hold %s: %.4g ms of it is one request's own work; the role is sized for %.4g ms",
-			r.role, r.objectiveText(p.spec), r.curve.limitMs/(1+attainableSlack), r.curve.limitMs))
+		p.note(ReasonUnattainable, r.role, sprintf("no count of %s replicas can hold %s: one request's own work takes %s ms; the role is sized for %s ms",
+			r.role, r.objectiveText(p.spec), amount(r.curve.limitMs/(1+attainableSlack)), amount(r.curve.limitMs)))
 	}
 	if !holds {
-		p.note(ReasonCannotMeet, r.role, sprintf("%d %s replicas, the maximum, do not hold %s at %.3g requests/s",
-			r.spec.Max, r.role, r.objectiveText(p.spec), t.RequestsPerSecond))
+		p.note(ReasonCannotMeet, r.role, sprintf("%s of %s, the maximum, do not hold %s at %s requests/s",
+			replicas(r.spec.Max), r.role, r.objectiveText(p.spec), amount(t.RequestsPerSecond)))
 	}
 }
 

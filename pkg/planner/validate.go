@@ -1,12 +1,9 @@
 package planner
 
 import (
-	"fmt"
-
 	"github.com/pdautoscaler/pdautoscaler/pkg/capacity"
+	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel"
 )
-
-func sprintf(format string, args ...any) string { return fmt.Sprintf(format, args...) }
 
 // validate returns what is wrong with an input in one sentence, or nothing.
 // A wrong input changes nothing: every count stays as it is.
@@ -20,12 +17,26 @@ func validate(in *Input) string {
 		switch {
 		case r.spec.Min < 0 || r.spec.Max < 1 || r.spec.Min > r.spec.Max || r.spec.Max > maxReplicas:
 			return sprintf("roles.%s: min is %d and max is %d; allowed is 0 <= min <= max and 1 <= max <= %d", r.name, r.spec.Min, r.spec.Max, maxReplicas)
-		case r.spec.GPUsPerReplica < 0 || r.pool.GPUsPerReplica < 0:
-			return sprintf("roles.%s: GPUs per replica are negative; allowed is 0 (unknown) or more", r.name)
+		case !within(r.spec.GPUsPerReplica, maxGPUsPerReplica) || !within(r.pool.GPUsPerReplica, maxGPUsPerReplica):
+			return sprintf("roles.%s: a replica takes %d GPUs by the spec and %d by the target; allowed is 0 (unknown) to %d",
+				r.name, r.spec.GPUsPerReplica, r.pool.GPUsPerReplica, maxGPUsPerReplica)
 		case r.spec.Up.MaxStep < 0 || r.spec.Down.MaxStep < 0 || r.spec.Up.PeriodSeconds < 0 || r.spec.Down.PeriodSeconds < 0:
 			return sprintf("roles.%s: a step or period is negative; allowed is 0 (no limit) or more", r.name)
-		case r.pool.Desired < 0:
-			return sprintf("roles.%s: the target asks for %d replicas; allowed is 0 or more", r.name, r.pool.Desired)
+		case !within(r.pool.Desired, maxReplicas) || len(r.pool.Replicas) > 2*maxReplicas:
+			return sprintf("roles.%s: the target asks for %d replicas and has %d; allowed is 0 to %d", r.name, r.pool.Desired, len(r.pool.Replicas), maxReplicas)
+		}
+		for i := range r.pool.Replicas {
+			if replica := &r.pool.Replicas[i]; !within(replica.GPUs, maxGPUsPerReplica) {
+				return sprintf("roles.%s: replica %q holds %d GPUs; allowed is 0 to %d", r.name, replica.Name, replica.GPUs, maxGPUsPerReplica)
+			}
+		}
+	}
+	for _, r := range []struct {
+		name    string
+		replica *perfmodel.Replica
+	}{{"prefill", &s.Service.Prefill}, {"decode", &s.Service.Decode}} {
+		if !physical(r.replica) {
+			return sprintf("service.%s: the model's step times are negative, not finite, or fall with more work", r.name)
 		}
 	}
 	for _, o := range []struct {
@@ -50,5 +61,26 @@ func validate(in *Input) string {
 	return ""
 }
 
-// maxReplicas bounds a role, so that a typing error cannot ask for millions.
-const maxReplicas = 4096
+// Bounds of what is planned for, so that a typing error asks for nothing absurd.
+const (
+	maxReplicas       = 4096
+	maxGPUsPerReplica = 4096
+)
+
+func within(n, most int) bool { return n >= 0 && n <= most }
+
+// physical reports whether a replica's step times are times: positive, finite
+// and no shorter with more work. A record that was edited may hold anything.
+func physical(r *perfmodel.Replica) bool {
+	last := [3]float64{}
+	for _, n := range []float64{0, 1, 100, 1e4, 1e6} {
+		now := [3]float64{r.Prefill.StepMs(n, n), r.Decode.StepMs(n, 100*n), r.Transfer.Ms(n)}
+		for i, ms := range now {
+			if !finite(ms) || ms < last[i] {
+				return false
+			}
+		}
+		last = now
+	}
+	return finite(r.KVCapacityTokens) && r.KVCapacityTokens >= 0
+}

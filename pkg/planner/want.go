@@ -18,15 +18,23 @@ func (p *round) wantRoles() {
 		case !r.known:
 			r.d.Binding = ReasonDemandUnknown
 		case r.need > r.d.From:
-			r.bind(ReasonObjective, r.need, sprintf("%d replicas hold %s at the demand", r.need, r.objectiveText(p.spec)))
+			r.bind(ReasonObjective, r.need, p.needDetail(r))
 		case p.breachIsOver(r):
 			r.bind(ReasonBreach, r.d.From+1, sprintf("the observed latency has missed %s for %s although the model expects it to hold",
-				r.objectiveText(p.spec), p.spec.Behavior.BreachSeconds.Duration()))
+				r.objectiveText(p.spec), span(p.spec.Behavior.BreachSeconds)))
 		case r.keep < r.d.From:
 			p.wantFewer(r)
 		}
 		p.bound(r)
 	}
+}
+
+// needDetail says what the needed count does for the objective.
+func (p *round) needDetail(r *roleRound) string {
+	if r.curve.ratio(r.need) > 1 {
+		return sprintf("%s, the maximum, come closest to %s at the demand", replicas(r.need), r.objectiveText(p.spec))
+	}
+	return sprintf("%s hold %s at the demand", replicas(r.need), r.objectiveText(p.spec))
 }
 
 // bind changes the wanted count and names the cause.
@@ -44,28 +52,28 @@ func (p *round) wantFewer(r *roleRound) {
 	target := max(needed, r.keep, r.spec.Min)
 	refuse := func(reason Reason, detail string) {
 		r.d.Binding = reason
-		r.d.Steps = append(r.d.Steps, Step{Reason: reason, Before: min(target, r.d.From), After: r.d.From, Detail: detail})
+		r.d.Steps = append(r.d.Steps, Step{Reason: reason, Before: min(max(r.keep, r.spec.Min), r.d.From), After: r.d.From, Detail: detail})
 	}
 	switch busy := p.busierThanModelled(r); {
 	case target >= r.d.From:
 		if needed >= r.d.From {
-			r.d.Binding = ReasonWindow
+			refuse(ReasonWindow, sprintf("%d %s needed within the last %s", needed, were(needed), span(p.spec.Behavior.DownWindowSeconds)))
 		}
 	case !p.warm():
 		refuse(ReasonWarmUp, "nothing goes down before a whole window was seen since the start")
 	case !covered:
-		refuse(ReasonWindow, "the demand was not known over a whole scale-down window")
+		refuse(ReasonWindow, sprintf("the demand was not known over the whole of the last %s", span(p.spec.Behavior.DownWindowSeconds)))
 	case r.pool.Rollout:
 		refuse(ReasonRollout, "a rollout is in progress: a scale-down now would remove updated pods")
 	case r.ready < target:
-		refuse(ReasonNotReady, sprintf("%d of the %d replicas that are needed are ready", r.ready, target))
+		refuse(ReasonNotReady, sprintf("only %d of the %s that it needs are ready", r.ready, replicas(target)))
 	case r.breached || p.now.Before(r.mem.QuietUntil):
 		refuse(ReasonBreach, "the observed latency misses its objective, or did within the last window")
 	case busy != "":
 		refuse(ReasonActivity, busy)
 		p.note(ReasonModelDisagrees, r.role, busy)
 	default:
-		r.bind(ReasonObjective, target, sprintf("%d replicas were enough over the last %s", target, p.spec.Behavior.DownWindowSeconds.Duration()))
+		r.bind(ReasonObjective, target, sprintf("%s %s enough over the last %s", replicas(target), were(target), span(p.spec.Behavior.DownWindowSeconds)))
 		r.justified = target
 	}
 }
@@ -190,8 +198,8 @@ func (p *round) giveUp(r *roleRound) bool {
 	}
 	r.mem.CapSeconds = min(max(2*r.mem.CapSeconds, timeout), 3600)
 	r.mem.CappedAt, r.mem.CappedUntil = target, p.now.Add(r.mem.CapSeconds.Duration())
-	r.bind(ReasonGivenUp, target, sprintf("%d replicas could not start within %s: %s", stuck, timeout.Duration(), why))
+	r.bind(ReasonGivenUp, target, sprintf("%s could not start within %s: %s", replicas(stuck), span(timeout), why))
 	r.justified = target
-	p.note(ReasonGivenUp, r.role, sprintf("%d %s replicas could not start within %s and are given up: %s", stuck, r.role, timeout.Duration(), why))
+	p.note(ReasonGivenUp, r.role, sprintf("%s of %s could not start within %s and %s given up: %s", replicas(stuck), r.role, span(timeout), were(stuck), why))
 	return true
 }
