@@ -236,6 +236,16 @@ func TestConsumerMadeAnew(t *testing.T) {
 	wantKnown(t, "after", r.collect().PrefillWaiting, 3)
 }
 
+// Even one that delivered as little as the one before it is another.
+func TestConsumerMadeAnewBeforeAnyWork(t *testing.T) {
+	q := &queue{keep: time.Hour}
+	q.record(&jetstream.ConsumerInfo{Created: epoch, NumPending: 9}, epoch)
+	q.record(&jetstream.ConsumerInfo{Created: epoch.Add(time.Second), NumPending: 2}, epoch.Add(interval))
+	wantKnown(t, "depth", q.depth(nil), 2)
+	q.record(&jetstream.ConsumerInfo{Created: epoch.Add(time.Second), NumPending: 1}, epoch.Add(2*interval))
+	wantUnknown(t, "depth", q.depth(nil), "1 messages of")
+}
+
 func TestServerStopsAndComesBack(t *testing.T) {
 	dir := t.TempDir()
 	s := startNATS(t, func(o *server.Options) { o.StoreDir = dir })

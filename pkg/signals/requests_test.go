@@ -107,6 +107,19 @@ func TestLatencyDoesNotMixNames(t *testing.T) {
 	}
 }
 
+// A bound that is beyond all measure is no bound, and nothing overflows by it.
+func TestLatencyWithAnEndlessBound(t *testing.T) {
+	r := newRig(t, Config{})
+	p := r.pod(KindFrontend, "f")
+	p.set(exported(frontendTTFT, &buckets{bounds: []float64{1, 1e308}, upTo: []float64{0, 0}})...)
+	r.collect()
+	p.set(exported(frontendTTFT, &buckets{bounds: []float64{1, 1e308}, upTo: []float64{0, 2}, count: 2, sum: 6})...)
+	want := planner.Quantile{Reading: planner.Known(3000, epoch.Add(interval), frontendTTFT), Percentile: 0.9, LowMs: 1000, MeanMs: 3000}
+	if diff := cmp.Diff(want, r.collect().TTFTMs); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A process that restarted shows fewer observations: all it shows is new.
 func TestLatencyOverARestart(t *testing.T) {
 	r := newRig(t, Config{})
