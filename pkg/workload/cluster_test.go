@@ -62,6 +62,7 @@ type cluster struct {
 // processor, prefill and decode of 2 GPUs, and what the controller of groups
 // makes of it. No pods.
 func dynamoPD(t testing.TB) *cluster {
+	t.Helper()
 	c := &cluster{t: t, forbidden: map[string]bool{}}
 	c.add(`
 apiVersion: workloads.x-k8s.io/v1alpha2

@@ -47,7 +47,7 @@ func (g *group) heldByDependency(name string, carriers map[string]*carrier) stri
 // notReady says why a role does not pass RBG's dependency check; empty when it does.
 func (g *group) notReady(name string, carriers map[string]*carrier) string {
 	if g.role(name) == nil {
-		return fmt.Sprintf("the group has no role %s", name)
+		return "the group has no role " + name
 	}
 	ready, want := 0, g.role(name).replicas()
 	if c := carriers[name]; c != nil {

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -111,7 +112,7 @@ func (g *group) shapeOf(r *role) (shape, error) {
 func (g *group) resolve(source *templateSource) (map[string]any, error) {
 	if source.TemplateRef == nil {
 		if source.Template == nil {
-			return nil, fmt.Errorf("neither template nor templateRef is set")
+			return nil, errors.New("neither template nor templateRef is set")
 		}
 		return source.Template, nil
 	}

@@ -1,0 +1,224 @@
+package workload_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+	"github.com/pdautoscaler/pdautoscaler/pkg/workload"
+	"github.com/pdautoscaler/pdautoscaler/test/controlplane"
+	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
+)
+
+const config = "../../config"
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.New(log.NullLogSink{}))
+	os.Exit(controlplane.Main(m, controlplane.Options{BeforeControllers: install}))
+}
+
+// install brings the definitions, and the roles that the product is installed
+// with: the tests read and write with the controller's own permissions.
+func install(ctx context.Context, admin *rest.Config) error {
+	if err := rbgfake.Install(ctx, admin); err != nil {
+		return err
+	}
+	if _, err := envtest.InstallCRDs(admin, envtest.CRDInstallOptions{Paths: []string{config + "/crd/bases"}, ErrorIfPathMissing: true}); err != nil {
+		return err
+	}
+	c, err := client.New(admin, client.Options{})
+	if err != nil {
+		return err
+	}
+	paths, err := filepath.Glob(config + "/rbac/*.yaml")
+	if err != nil {
+		return err
+	}
+	for _, path := range append([]string{config + "/manager/namespace.yaml"}, paths...) {
+		if filepath.Base(path) == "kustomization.yaml" {
+			continue
+		}
+		if err := create(ctx, c, path); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// create makes every object of a file.
+func create(ctx context.Context, c client.Client, path string) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	for documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096); ; {
+		u := &unstructured.Unstructured{}
+		if err := documents.Decode(&u.Object); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		if err := c.Create(ctx, u); err != nil {
+			return err
+		}
+	}
+}
+
+// service is the running example in a namespace of its own, with one GPU node,
+// and a Workload that looks at it through a cache, as the controller does.
+type service struct {
+	t        *testing.T
+	admin    client.Client
+	workload *workload.Workload
+	target   workload.Target
+	node     string
+	product  string
+}
+
+const controllerUser = "system:serviceaccount:pdautoscaler-system:pdautoscaler"
+
+// newService starts the stand-in for the controller of groups, and makes the
+// example where there is one.
+func newService(t *testing.T, gpus int, options rbgfake.Options, example *rbgfake.Example) *service {
+	t.Helper()
+	cp := controlplane.ForTest(t)
+	ns, err := cp.NewNamespace(t.Context(), "workload")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &service{t: t, product: "product-of-" + ns, target: workload.Target{
+		Namespace: ns, Group: "dynamo-pd", FrontendRole: "processor", Autoscaler: "none",
+		Roles: map[planner.Role]string{planner.Prefill: "prefill", planner.Decode: "decode"},
+	}}
+	nodes, err := cp.AddGPUNodes(t.Context(), 1, gpus, s.product)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.node = nodes[0]
+	if s.admin, err = client.New(cp.Config, client.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	options.Namespaces = []string{ns}
+	s.background(func(ctx context.Context) error { return rbgfake.Run(ctx, cp.Config, options) })
+	s.workload = s.workloadAs(controllerUser)
+	if example != nil {
+		s.create(s.example(*example))
+	}
+	return s
+}
+
+// background runs something until the test ends.
+func (s *service) background(run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	s.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			s.t.Error(err)
+		}
+	})
+}
+
+// workloadAs returns a Workload with somebody's permissions.
+func (s *service) workloadAs(user string) *workload.Workload {
+	s.t.Helper()
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		s.t.Fatal(err)
+	}
+	as := rest.CopyConfig(controlplane.ForTest(s.t).Config)
+	as.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:serviceaccounts", "system:authenticated"}}
+	as.QPS = -1
+	live, err := client.New(as, client.Options{Scheme: scheme})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cached, err := cache.New(as, cache.Options{Scheme: scheme})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.background(cached.Start)
+	return workload.New(cached, live, workload.WithLiveReader(live))
+}
+
+func (s *service) example(e rbgfake.Example) *unstructured.Unstructured {
+	e.Namespace, e.NodeSelector = s.target.Namespace, map[string]string{controlplane.LabelGPUProduct: s.product}
+	return rbgfake.DynamoPD(e)
+}
+
+func (s *service) create(o client.Object) {
+	s.t.Helper()
+	if err := s.admin.Create(s.t.Context(), o); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *service) observe() workload.Observation {
+	s.t.Helper()
+	o, err := s.workload.Observe(s.t.Context(), s.target, time.Now())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return o
+}
+
+func (s *service) apply(role planner.Role, from, to int) {
+	s.t.Helper()
+	if err := s.workload.Apply(s.t.Context(), s.target, role, from, to); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// eventually observes until both roles look as they should. A role in brief is
+// its desired count and its replicas, the one that goes first last.
+func (s *service) eventually(prefill, decode string) workload.Observation {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 40*time.Second)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		o, err := s.workload.Observe(ctx, s.target, time.Now())
+		gotPrefill, gotDecode := brief(o.Prefill), brief(o.Decode)
+		if err == nil && gotPrefill == prefill && gotDecode == decode {
+			return o
+		}
+		select {
+		case <-ctx.Done():
+			s.t.Fatalf("waited for\n  prefill %s\n  decode  %s\nand saw at last\n  prefill %s\n  decode  %s\n  error %v", prefill, decode, gotPrefill, gotDecode, err)
+		case <-tick.C:
+		}
+	}
+}
+
+func brief(p planner.Pool) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d:", p.Desired)
+	for _, r := range p.Replicas {
+		fmt.Fprintf(&b, " %s=%s/%d", r.Name[strings.LastIndex(r.Name, "-")+1:], r.State, r.GPUs)
+	}
+	return b.String()
+}
