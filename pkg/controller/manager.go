@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -152,7 +153,7 @@ func (o Options) addTo(mgr manager.Manager) error {
 			return err
 		}
 	}
-	if err := addProbes(mgr); err != nil {
+	if err := errors.Join(addProbes(mgr), fillCaches(mgr)); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
@@ -164,6 +165,18 @@ func (o Options) addTo(mgr manager.Manager) error {
 			SkipNameValidation:      new(true), // tests run two managers in one process
 		}).
 		Complete(c)
+}
+
+// fillCaches makes the manager wait for what every round lists, or the first
+// rounds would spend their deadline on it. Nodes are not among it: whether they
+// may be read is pkg/workload's question.
+func fillCaches(mgr manager.Manager) error {
+	var failed []error
+	for _, object := range []client.Object{&corev1.Pod{}, &autoscalingv2.HorizontalPodAutoscaler{}} {
+		_, err := mgr.GetCache().GetInformer(context.Background(), object, cache.BlockUntilSynced(false))
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
 }
 
 // addProbes makes the manager ready once its caches are: a standby is ready too.
