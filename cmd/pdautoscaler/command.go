@@ -30,11 +30,10 @@ const example = `  # in the cluster, two replicas of which one works
 
 // settings are the flags.
 type settings struct {
-	kubeconfig     string
-	metricsSecure  bool
-	leaderElection bool
-	log            logSettings
-	options        controller.Options
+	kubeconfig    string
+	metricsSecure bool
+	log           logSettings
+	options       controller.Options
 }
 
 func newCommand(stderr io.Writer) *cobra.Command {

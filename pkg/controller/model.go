@@ -25,7 +25,7 @@ type namedModel struct {
 }
 
 // readModel returns the model that the spec names. An error that is no
-// *refusal means that the API server could not be asked.
+// *refusalError means that the API server could not be asked.
 func readModel(ctx context.Context, reader client.Reader, pda *v1alpha1.PDAutoscaler) (namedModel, error) {
 	ref := pda.Spec.Model.ConfigMapRef
 	switch {

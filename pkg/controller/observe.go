@@ -30,7 +30,7 @@ func (c *Reconciler) observe(ctx context.Context, r *round) {
 }
 
 // unseen says why a target could not be observed.
-func unseen(t workload.Target, err error) *refusal {
+func unseen(t workload.Target, err error) *refusalError {
 	if missing := new(workload.MissingError); errors.As(err, &missing) {
 		return refuse(ReasonTargetMissing, missing.Error())
 	}

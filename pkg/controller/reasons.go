@@ -23,15 +23,15 @@ const (
 	ReasonNotAuto planner.Reason = "NotAuto"
 )
 
-// refusal is why there can be no decision: a stable reason and one sentence
+// refusalError is why there can be no decision: a stable reason and one sentence
 // that says what is wrong, where, and what is allowed.
-type refusal struct {
+type refusalError struct {
 	reason  planner.Reason
 	message string
 }
 
-func (r *refusal) Error() string { return r.message }
+func (r *refusalError) Error() string { return r.message }
 
-func refuse(reason planner.Reason, message string) *refusal {
-	return &refusal{reason: reason, message: message}
+func refuse(reason planner.Reason, message string) *refusalError {
+	return &refusalError{reason: reason, message: message}
 }

@@ -77,7 +77,9 @@ func (c *Reconciler) begin(ctx context.Context, request reconcile.Request, pda *
 		r.svc = nil
 	}
 	if r.svc == nil {
-		// The cache may not show yet what the controller before this one wrote last.
+		// The cache may not show yet what the controller before this one wrote
+		// last. Decoding leaves what is absent as it is, hence the empty object.
+		pda = &v1alpha1.PDAutoscaler{}
 		if err := c.live.Get(ctx, request.NamespacedName, pda); err != nil {
 			return nil, client.IgnoreNotFound(err)
 		}

@@ -21,7 +21,7 @@ func (c *Reconciler) report(ctx context.Context, r *round) {
 	switch {
 	case r.refused != nil:
 		log.V(1).Info("no decision", "reason", r.refused.reason, "message", r.refused.message)
-	case r.did.roles != nil && len(r.did.roles) > 0:
+	case len(r.did.roles) > 0:
 		log.Info("scaled", "decision", r.decision().Summary)
 	default:
 		log.V(1).Info("decided", "decision", r.decision().Summary)

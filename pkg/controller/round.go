@@ -37,7 +37,7 @@ type round struct {
 	target workload.Target
 	// seen is nil where the target could not be observed; unseen says why.
 	seen   *workload.Observation
-	unseen *refusal
+	unseen *refusalError
 
 	signals planner.Signals
 	reports []signals.SourceReport
@@ -45,7 +45,7 @@ type round struct {
 	spec    planner.Spec
 
 	// refused is why there was no decision; record is the decision otherwise.
-	refused *refusal
+	refused *refusalError
 	record  *planner.Record
 
 	// before and after are the memory around the decision, not yet judged by

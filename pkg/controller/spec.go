@@ -16,7 +16,7 @@ import (
 type gpuNames map[planner.Role]string
 
 // plannerSpec turns the resource into what the planner reads. The pools fill in
-// what the resource leaves out: GPUs of a replica, type of GPU. Any error is a *refusal.
+// what the resource leaves out: GPUs of a replica, type of GPU. Any error is a *refusalError.
 func plannerSpec(pda *v1alpha1.PDAutoscaler, model namedModel, prefill, decode *planner.Pool, seen gpuNames) (planner.Spec, error) {
 	roles := &pda.Spec.Roles
 	p, err := roleReplica(pda, model, planner.Prefill, &roles.Prefill.ScaledRole, prefill, seen)

@@ -359,15 +359,13 @@ func scaleTo(prefill, decode int) func(planner.Input) (planner.Decision, planner
 // decode, and goes on with one that it finds.
 func beginsMove(in planner.Input) (planner.Decision, planner.Memory) {
 	from := in.Snapshot.Prefill.Desired
-	to := from
 	m := in.Memory
-	switch {
-	case m.Move == nil:
-		to = from - 1
+	to := from - 1
+	if m.Move != nil {
+		to = m.Move.DonorAfter
+	} else {
 		m.Move = &planner.Move{From: planner.Prefill, To: planner.Decode, DonorBefore: from, DonorAfter: to, ReceiverBefore: 1, ReceiverAfter: 2, GPUs: 2,
 			Phase: planner.Draining, StartedAt: in.Now, PhaseSince: in.Now, Reason: "decode needs them more"}
-	default:
-		to = m.Move.DonorAfter
 	}
 	d, m := scaleTo(to, in.Snapshot.Decode.Desired)(planner.Input{Snapshot: in.Snapshot, Memory: m, Now: in.Now})
 	d.Move = m.Move
