@@ -32,6 +32,7 @@ type priors struct {
 	CollectiveReserveBytes prior `json:"collectiveReserveBytes"`
 	PrefillDRAMActive      prior `json:"prefillDRAMActive"`
 	TensorCycles           prior `json:"tensorCycles"`
+	EngineSpread           prior `json:"engineSpread"`
 }
 
 var defaultPriors = sync.OnceValue(func() priors { return mustRead[priors]("data/priors.json") })

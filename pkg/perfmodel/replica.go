@@ -143,3 +143,9 @@ func (g GPU) validate() error {
 	}
 	return nil
 }
+
+// ElementBytes are the bytes per weight and per element of the KV cache that o means.
+func (o Options) ElementBytes() (weight, kv float64) {
+	o = o.withDefaults(defaultPriors())
+	return o.WeightBytesPerElement, o.KVBytesPerElement
+}

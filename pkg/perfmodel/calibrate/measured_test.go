@@ -1,0 +1,195 @@
+package calibrate
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel"
+)
+
+// open opens a measured file, or skips the test where there are none.
+func open(t *testing.T, name string) *os.File {
+	t.Helper()
+	dir := os.Getenv("PDAUTOSCALER_DATA")
+	if dir == "" {
+		t.Skip("PDAUTOSCALER_DATA is not set: the measured steps are not part of the repository")
+	}
+	f, err := os.Open(filepath.Join(dir, "h200", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func readGrid(t *testing.T) []Observation {
+	t.Helper()
+	rows, err := ReadGrid(open(t, "steps-qwen3-32b-tp1.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rows.Observations) < 60 {
+		t.Fatalf("the grid has %d rows", len(rows.Observations))
+	}
+	return rows.Observations
+}
+
+func qwen(t testing.TB) (perfmodel.Model, perfmodel.GPU) {
+	t.Helper()
+	m, err := perfmodel.LookupModel("Qwen3-32B")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := perfmodel.LookupGPU("H200-SXM")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, g
+}
+
+func fitted(t testing.TB, rows []Observation) *Calibration {
+	t.Helper()
+	m, g := qwen(t)
+	c, err := FitAll(m, g, perfmodel.Options{}, rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// predicted is the time of o's work.
+func predicted(c *Calibration, o Observation) float64 {
+	r := c.Replica()
+	n, cached := PadTokens(o.Tokens, c.States[Prefill].PadTokens), o.CachedTokens
+	switch o.Kind {
+	case Prefill:
+		return r.Prefill.StepMs(n, cached)
+	case Decode:
+		return r.Decode.StepMs(o.Sequences, o.ContextTokens)
+	}
+	return r.Transfer.Ms(o.Tokens)
+}
+
+// errorsOf are the relative errors of the predictions of one kind.
+type errorsOf struct {
+	n          int
+	mean, most float64
+	covered    int // within two stated standard deviations
+}
+
+func compare(c *Calibration, kind Kind, rows []Observation) (e errorsOf) {
+	for _, o := range rows {
+		if o.Kind != kind {
+			continue
+		}
+		off := math.Abs(predicted(c, o)/o.Ms - 1)
+		e.n++
+		e.mean += off
+		e.most = max(e.most, off)
+		if off <= 2*c.Uncertainty(o) {
+			e.covered++
+		}
+	}
+	e.mean /= float64(e.n)
+	return e
+}
+
+func (e errorsOf) hold(t *testing.T, what string, mean float64) {
+	t.Helper()
+	t.Logf("%s: %d rows, mean |error| %.2f %% (allowed %.0f %%), worst %.1f %%, %d within two stated deviations",
+		what, e.n, 100*e.mean, 100*mean, 100*e.most, e.covered)
+	if e.n == 0 || e.mean > mean {
+		t.Errorf("%s: mean |error| is %.2f %% over %d rows, allowed is %.0f %%", what, 100*e.mean, e.n, 100*mean)
+	}
+	if float64(e.covered) < 0.85*float64(e.n) {
+		t.Errorf("%s: only %d of %d lie within two stated standard deviations", what, e.covered, e.n)
+	}
+}
+
+// everyOther splits the rows of each kind.
+func everyOther(rows []Observation) (odd, even []Observation) {
+	seen := map[Kind]int{}
+	for _, o := range rows {
+		if seen[o.Kind]%2 == 0 {
+			even = append(even, o)
+		} else {
+			odd = append(odd, o)
+		}
+		seen[o.Kind]++
+	}
+	return odd, even
+}
+
+func TestUnfittedGrid(t *testing.T) {
+	rows := readGrid(t)
+	prior := fitted(t, nil)
+	compare(prior, Prefill, rows).hold(t, "no fit, prefill", 0.12)
+	compare(prior, Decode, rows).hold(t, "no fit, decode", 0.10)
+}
+
+func TestFittedOnEveryOtherRowOfTheGrid(t *testing.T) {
+	odd, even := everyOther(readGrid(t))
+	for name, c := range map[string]struct{ on, rest []Observation }{"even rows": {even, odd}, "odd rows": {odd, even}} {
+		fit := fitted(t, c.on)
+		compare(fit, Prefill, c.rest).hold(t, "fitted on the "+name+", prefill", 0.04)
+		compare(fit, Decode, c.rest).hold(t, "fitted on the "+name+", decode", 0.03)
+	}
+}
+
+// Fitted on 64, 128 and 256 tokens only: the prior must hold what short prompts cannot tell.
+func TestExtrapolationFromShortPrompts(t *testing.T) {
+	var short []Observation
+	var long Observation
+	for _, o := range readGrid(t) {
+		switch {
+		case o.Kind == Prefill && o.Tokens <= 256:
+			short = append(short, o)
+		case o.Kind == Prefill && o.Tokens == 8192:
+			long = o
+		}
+	}
+	if len(short) != 3 || long.Ms == 0 {
+		t.Fatalf("%d short prompts, long %+v", len(short), long)
+	}
+	c := fitted(t, short)
+	off := predicted(c, long)/long.Ms - 1
+	t.Logf("8192 tokens: predicted %.0f ms, measured %.0f ms (%+.1f %%), stated +-%.0f %%", predicted(c, long), long.Ms, 100*off, 100*c.Uncertainty(long))
+	if math.Abs(off) > 0.25 || math.Abs(off) > 2*c.Uncertainty(long) {
+		t.Errorf("off by %+.1f %%, allowed is 25 %% and twice the stated %.0f %%", 100*off, 100*c.Uncertainty(long))
+	}
+}
+
+// The first half of a recorded service, by time, against its second half.
+func TestFirstHalfOfAServicePredictsItsSecond(t *testing.T) {
+	requests, err := ReadRequests(open(t, "pd-qwen3-32b-conv-4-requests.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, err := ReadSteps(open(t, "pd-qwen3-32b-conv-4-steps.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := func(rows []Observation) (first, second []Observation) {
+		for _, kind := range Kinds() {
+			var of []Observation
+			for _, o := range rows {
+				if o.Kind == kind {
+					of = append(of, o)
+				}
+			}
+			first, second = append(first, of[:len(of)/2]...), append(second, of[len(of)/2:]...)
+		}
+		return first, second
+	}
+	first, second := half(append(requests.Observations, steps.Observations...))
+	c := fitted(t, first)
+	if pad := c.States[Prefill].PadTokens; pad != 128 {
+		t.Errorf("prompts are taken as padded to %d, the service pads to 128", pad)
+	}
+	compare(c, Prefill, second).hold(t, "second half, prefill service", 0.05)
+	compare(c, Decode, second).hold(t, "second half, wall time between busy steps", 0.05)
+	compare(c, KVTransfer, second).hold(t, "second half, KV transfer", 0.15)
+	t.Logf("%+v %+v %+v", c.Replica().Prefill, c.Replica().Decode, c.Replica().Transfer)
+}

@@ -1,0 +1,73 @@
+package perfmodel
+
+import "math"
+
+// The coefficients of a step as vectors, in the order of these names: what calibration learns.
+var (
+	PrefillNames  = [...]string{"weightReadMs", "gemmMsPerToken", "attentionMsPerTokenSquared", "perTokenMs", "overheadMs"}
+	DecodeNames   = [...]string{"weightReadMs", "gemmMsPerSequence", "perSequenceMs", "overheadMs", "kvMsPerToken"}
+	TransferNames = [...]string{"latencyMs", "msPerToken"}
+)
+
+// Coefficients are p's in the order of PrefillNames.
+func (p Prefill) Coefficients() []float64 {
+	return []float64{p.WeightReadMs, p.GEMMMsPerToken, p.AttentionMsPerTokenSquared, p.PerTokenMs, p.OverheadMs}
+}
+
+// WithCoefficients is p with the coefficients c, in the order of PrefillNames.
+func (p Prefill) WithCoefficients(c []float64) Prefill {
+	p.WeightReadMs, p.GEMMMsPerToken, p.AttentionMsPerTokenSquared, p.PerTokenMs, p.OverheadMs = c[0], c[1], c[2], c[3], c[4]
+	return p
+}
+
+// Gradient writes how BatchMs(newTokens, attention) changes with each coefficient to g, in the order of PrefillNames, and
+// returns the step's ms. A step is homogeneous in its coefficients: ms is the sum of each times its gradient.
+func (p Prefill) Gradient(newTokens, attention float64, g []float64) float64 {
+	n := clean(newTokens)
+	byRead, byGEMM := roofShares(p.WeightReadMs, p.GEMMMsPerToken*n)
+	g[0], g[1], g[2], g[3], g[4] = byRead, byGEMM*n, clean(attention), n, 1
+	return p.BatchMs(newTokens, attention)
+}
+
+// Coefficients are d's in the order of DecodeNames.
+func (d Decode) Coefficients() []float64 {
+	return []float64{d.WeightReadMs, d.GEMMMsPerSequence, d.PerSequenceMs, d.OverheadMs, d.KVMsPerToken}
+}
+
+// WithCoefficients is d with the coefficients c, in the order of DecodeNames.
+func (d Decode) WithCoefficients(c []float64) Decode {
+	d.WeightReadMs, d.GEMMMsPerSequence, d.PerSequenceMs, d.OverheadMs, d.KVMsPerToken = c[0], c[1], c[2], c[3], c[4]
+	return d
+}
+
+// Gradient is as of Prefill, for StepMs and DecodeNames.
+func (d Decode) Gradient(sequences, contextTokens float64, g []float64) float64 {
+	b := clean(sequences)
+	byRead, byGEMM := roofShares(d.WeightReadMs, d.GEMMMsPerSequence*b)
+	g[0], g[1], g[2], g[3], g[4] = byRead, byGEMM*b, b, 1, clean(contextTokens)
+	return d.StepMs(sequences, contextTokens)
+}
+
+// Coefficients are t's in the order of TransferNames.
+func (t Transfer) Coefficients() []float64 { return []float64{t.LatencyMs, t.MsPerToken} }
+
+// WithCoefficients is t with the coefficients c, in the order of TransferNames.
+func (t Transfer) WithCoefficients(c []float64) Transfer {
+	t.LatencyMs, t.MsPerToken = c[0], c[1]
+	return t
+}
+
+// Gradient is as of Prefill, for Ms and TransferNames.
+func (t Transfer) Gradient(tokens float64, g []float64) float64 {
+	g[0], g[1] = 1, clean(tokens)
+	return t.Ms(tokens)
+}
+
+// roofShares are the derivatives of smoothMax(a, b) to a and b.
+func roofShares(a, b float64) (byA, byB float64) {
+	m := smoothMax(a, b)
+	if m == 0 {
+		return math.Sqrt2 / 2, math.Sqrt2 / 2
+	}
+	return a / m, b / m
+}
