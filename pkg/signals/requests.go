@@ -1,6 +1,7 @@
 package signals
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
@@ -105,6 +106,11 @@ func (v *view) sinceWhen(kind Kind, what quantity) string {
 // knownLengths are the mean and the squared coefficient of variation of a quantity over requests.
 type knownLengths struct{ mean, scv planner.Reading }
 
+// fewestForSCV is how many requests an estimate of the variation of their lengths
+// takes. From fewer, one long prompt among short ones makes the service look as
+// if it needed twice the replicas; unknown, it is taken for an exponential's.
+const fewestForSCV = 100
+
 // lengths are those of the requests that finished in the window, from the
 // frontends, or from the given role where no frontend tells. Both are averages
 // over requests, so a role that saw only a part of them still tells.
@@ -118,8 +124,8 @@ func (v *view) lengths(what quantity, role Kind) knownLengths {
 		all, at, name := v.observed(kind, what)
 		switch {
 		case all != nil && !at.IsZero() && all.count > 0:
-			k := knownLengths{reading(all.mean(), at, name), planner.Unknown("one request has no variation")}
-			if scv := all.scv(); scv >= 0 {
+			k := knownLengths{reading(all.mean(), at, name), planner.Unknown(fmt.Sprintf("%.0f requests are too few to tell how much lengths vary", all.count))}
+			if scv := all.scv(); scv >= 0 && all.count >= fewestForSCV {
 				k.scv = reading(scv, at, name)
 			}
 			return k

@@ -146,6 +146,9 @@ func TestLengthsAndWhenTheyAreForgotten(t *testing.T) {
 	s := r.collect()
 	wantKnown(t, "input tokens", s.InputTokens, 3000)
 	wantKnown(t, "output tokens", s.OutputTokens, 150)
+	wantUnknown(t, "the SCV of few outputs", s.OutputSCV, "too few")
+	p.set(page(125)...)
+	s = r.collect()
 	if got := s.OutputSCV.Value; got < 0.2 || got > 0.6 { // the truth is 0.25; its buckets are 50..100 and 100..500
 		t.Errorf("SCV of the output = %+v", s.OutputSCV)
 	}
