@@ -56,6 +56,8 @@ func TestApply(t *testing.T) {
 			wantErr: "are no longer 2", is: new(*ConflictError)},
 		"a count that the API refuses is no conflict": {build: func(c *cluster) { c.refuse = badValue }, role: prefill, from: 2, to: 3, want: []string{patchPrefill},
 			wantErr: "write the replicas of role prefill in RoleBasedGroup default/dynamo-pd: "},
+		"without permission": {build: func(c *cluster) { c.refuse = forbiddenError("RoleBasedGroup") }, role: prefill, from: 2, to: 3, want: []string{patchPrefill},
+			wantErr: "no permission"},
 		"no group": {build: func(c *cluster) { c.objects = c.objects[1:] }, role: prefill, from: 2, to: 3,
 			wantErr: "RoleBasedGroup default/dynamo-pd does not exist", is: new(*MissingError)},
 		"no such role": {build: func(c *cluster) { c.role("prefill", `name: encode`) }, role: prefill, from: 2, to: 3,

@@ -153,9 +153,10 @@ func (p *policy) heldByPolicy(name string, roles map[string]progress) string {
 		}
 		for _, other := range rule.Roles {
 			at, ok := roles[other]
-			if !ok || at.live == 0 || at.desired <= at.live {
+			if !ok || at.desired <= at.live {
 				continue
 			}
+			// a role without any replica yet never holds: nothing is behind
 			arrived, word := at.scheduled, "scheduled"
 			if rule.Strategy.Scaling.Progression == "OrderReady" {
 				arrived, word = at.ready, "ready"

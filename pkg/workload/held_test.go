@@ -29,7 +29,12 @@ func TestHeldByDependencies(t *testing.T) {
 			c.carrierOf("prefill", 2, 2)
 			c.carrierOf("processor", 1, 0)
 		}, prefill: "role prefill depends on role processor, and 0 of 1", decode: "role decode comes after role prefill, which depends on role processor"},
-		"of a role at the same level": {build: func(c *cluster) {
+		"of another role at the same level": {build: func(c *cluster) {
+			c.role("prefill", `dependencies: [router]`)
+			c.role("decode", `dependencies: [processor]`)
+			c.carrierOf("processor", 1, 1)
+		}, prefill: "the group has no role router"},
+		"of a role at a higher level": {build: func(c *cluster) {
 			c.role("prefill", `dependencies: [processor]`)
 			c.carrierOf("processor", 1, 0)
 		}, prefill: "role prefill depends on role processor"},
@@ -95,6 +100,11 @@ spec: {policies: [{roles: [prefill, decode], strategy: {scaling: ` + scaling + `
 			c.pod("decode", "dynamo-pd-decode-0")
 			c.pod("decode", "dynamo-pd-decode-1", notReady)
 		}, "only 1 of its 2 replicas are ready"},
+		"pods that leave are not behind": {policy("dynamo-pd", `{progression: OrderReady}`), func(c *cluster) {
+			c.adapter("decode", "Bound", 3)
+			c.pod("decode", "dynamo-pd-decode-0")
+			c.pod("decode", "dynamo-pd-decode-1", leaving)
+		}, ""},
 		"nothing grows": {policy("dynamo-pd", ordered), func(c *cluster) {
 			c.adapter("decode", "Bound", 1)
 			c.pod("decode", "dynamo-pd-decode-0", pending)

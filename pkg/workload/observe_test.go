@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,9 +11,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
@@ -210,6 +214,18 @@ func TestSince(t *testing.T) {
 	}
 }
 
+// A pod that terminates may still answer that it is ready.
+func TestPodsThatLeaveAreNotReady(t *testing.T) {
+	c := dynamoPD(t)
+	c.pod("prefill", "dynamo-pd-prefill-0", leaving)
+	c.pod("prefill", "dynamo-pd-prefill-1")
+	for _, p := range c.observe().Pods {
+		if leaves := p.Name == "dynamo-pd-prefill-0"; p.Ready == leaves || p.Terminating != leaves {
+			t.Errorf("pod %s: ready %v, terminating %v", p.Name, p.Ready, p.Terminating)
+		}
+	}
+}
+
 func TestDesired(t *testing.T) {
 	for name, tc := range map[string]struct {
 		build    func(*cluster)
@@ -284,6 +300,18 @@ func TestMissing(t *testing.T) {
 		c.group().SetDeletionTimestamp(new(metav1.NewTime(now)))
 		c.group().SetFinalizers([]string{"test/keep"})
 		wantMissing(t, c, "RoleBasedGroup default/dynamo-pd is being deleted")
+	})
+	t.Run("definition of groups", func(t *testing.T) {
+		api := interceptor.NewClient(dynamoPD(t).client().(client.WithWatch), interceptor.Funcs{
+			Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
+				return &meta.NoKindMatchError{GroupKind: GroupKind.GroupKind(), SearchedVersions: []string{"v1alpha2"}}
+			},
+		})
+		_, err := New(api, api).Observe(t.Context(), target, now)
+		want := "RoleBasedGroup default/dynamo-pd cannot exist: this cluster does not serve RoleBasedGroup of workloads.x-k8s.io/v1alpha2 (RBG v0.7 or later)"
+		if !errors.As(err, new(*MissingError)) || err.Error() != want {
+			t.Errorf("error %v, want a MissingError: %s", err, want)
+		}
 	})
 	t.Run("role", func(t *testing.T) {
 		c := dynamoPD(t)

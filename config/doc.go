@@ -1,0 +1,9 @@
+// Package config holds no code: it is the manifests that the product is
+// installed with, and the tests that install them on a real control plane.
+//
+//	crd/      the definition, as `make generate` writes it
+//	rbac/     what the controller may do, and what people may
+//	manager/  the controller's Deployment
+//	default/  all of it: kubectl apply -k config/default
+//	samples/  PDAutoscalers to start from
+package config

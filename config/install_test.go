@@ -1,0 +1,99 @@
+package config
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/pdautoscaler/pdautoscaler/test/controlplane"
+	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(controlplane.Main(m, controlplane.Options{BeforeControllers: rbgfake.Install}))
+}
+
+// A person installs with one command, and the samples follow.
+func TestInstall(t *testing.T) {
+	cp := controlplane.ForTest(t)
+	kubectl := func(args ...string) string {
+		t.Helper()
+		out, err := cp.Kubectl(t.Context(), args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if _, err := cp.AddGPUNodes(t.Context(), 1, 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	kubectl("apply", "-k", "default", "--validate=strict", "--server-side")
+	kubectl("wait", "--for=condition=Established", "crd/pdautoscalers.pdautoscaler.io", "--timeout=30s")
+	// the pods pass the namespace's restricted standard and the service account is there
+	kubectl("rollout", "status", "-n", "pdautoscaler-system", "deployment/pdautoscaler", "--timeout=60s")
+	kubectl("apply", "-k", "samples", "--validate=strict")
+	if got := kubectl("get", "pda", "-n", "default", "-o", "name"); strings.Count(got, "pdautoscaler.pdautoscaler.io/") != 3 {
+		t.Errorf("samples:\n%s", got)
+	}
+	if got := kubectl("explain", "pdautoscaler.spec.slo.ttft.percentile"); !strings.Contains(got, "percentile of the requests that must be at most as slow as target") {
+		t.Errorf("kubectl explain:\n%s", got)
+	}
+	kubectl("create", "rolebinding", "editor", "--clusterrole=edit", "--user=editor", "--namespace=default")
+	kubectl("create", "rolebinding", "viewer", "--clusterrole=view", "--user=viewer", "--namespace=default")
+	kubectl("create", "clusterrolebinding", "scraper", "--clusterrole=pdautoscaler-metrics-reader", "--user=scraper")
+	permissions(t, cp)
+}
+
+// permissions asks the API server what it would allow.
+func permissions(t *testing.T, cp *controlplane.ControlPlane) {
+	t.Helper()
+	const controller = "system:serviceaccount:pdautoscaler-system:pdautoscaler"
+	for _, tc := range []struct {
+		who, verb, what, namespace string
+		want                       bool
+	}{
+		{controller, "patch", "rolebasedgroups.workloads.x-k8s.io", "default", true},
+		{controller, "patch", "rolebasedgroupscalingadapters.workloads.x-k8s.io/scale", "default", true},
+		{controller, "update", "pdautoscalers.pdautoscaler.io/status", "default", true},
+		{controller, "watch", "pods", "default", true},
+		{controller, "list", "nodes", "", true},
+		{controller, "create", "tokenreviews.authentication.k8s.io", "", true},
+		{controller, "create", "leases.coordination.k8s.io", "pdautoscaler-system", true},
+		{controller, "create", "events.events.k8s.io", "default", true},
+		// what it has no use for
+		{controller, "create", "leases.coordination.k8s.io", "default", false},
+		{controller, "get", "secrets", "default", false},
+		{controller, "delete", "pods", "default", false},
+		{controller, "update", "rolebasedgroups.workloads.x-k8s.io", "default", false},
+		{controller, "delete", "rolebasedgroups.workloads.x-k8s.io", "default", false},
+		{controller, "patch", "statefulsets.apps", "default", false},
+		{controller, "update", "pdautoscalers.pdautoscaler.io", "default", false},
+		{controller, "list", "configmaps", "default", false},
+		{controller, "patch", "nodes", "", false},
+		// people, through the roles that they have already
+		{"editor", "create", "pdautoscalers.pdautoscaler.io", "default", true},
+		{"editor", "update", "pdautoscalers.pdautoscaler.io/status", "default", false},
+		{"viewer", "list", "pdautoscalers.pdautoscaler.io", "default", true},
+		{"viewer", "create", "pdautoscalers.pdautoscaler.io", "default", false},
+		{"scraper", "get", "/metrics", "", true},
+		{"scraper", "get", "/debug/decisions/default/dynamo-pd", "", true},
+		{"viewer", "get", "/debug/decisions/default/dynamo-pd", "", false},
+	} {
+		what, subresource := tc.what, ""
+		if !strings.HasPrefix(what, "/") {
+			what, subresource, _ = strings.Cut(what, "/")
+		}
+		args := []string{"auth", "can-i", tc.verb, what, "--subresource=" + subresource, "--as=" + tc.who}
+		switch {
+		case tc.namespace != "":
+			args = append(args, "--namespace="+tc.namespace)
+		case !strings.HasPrefix(tc.what, "/"):
+			args = append(args, "--all-namespaces")
+		}
+		// can-i answers no with exit status 1
+		out, err := cp.Kubectl(t.Context(), args...)
+		if got := strings.HasPrefix(out, "yes"); got != tc.want {
+			t.Errorf("may %s %s %s in %q: %s (%v), want %v", tc.who, tc.verb, tc.what, tc.namespace, strings.TrimSpace(out), err, tc.want)
+		}
+	}
+}
