@@ -66,6 +66,7 @@ not fit.`,
 		return nil
 	}
 	o.model.add(cmd)
+	o.model.addFit(cmd)
 	f := cmd.Flags()
 	f.IntVar(&o.prefillTP, "prefill-tp", o.prefillTP, "GPUs of a prefill replica (tensor parallel)")
 	f.IntVar(&o.decodeTP, "decode-tp", o.decodeTP, "GPUs of a decode replica (tensor parallel)")
@@ -90,10 +91,10 @@ not fit.`,
 }
 
 func (o *planOptions) service() (s capacity.Service, err error) {
-	if s.Prefill, err = o.model.replica(o.prefillTP, "prefill-tp"); err != nil {
+	if s.Prefill, s.PadTokens, err = o.model.replica(o.prefillTP, "prefill-tp"); err != nil {
 		return s, err
 	}
-	if s.Decode, err = o.model.replica(o.decodeTP, "decode-tp"); err != nil {
+	if s.Decode, _, err = o.model.replica(o.decodeTP, "decode-tp"); err != nil {
 		return s, err
 	}
 	s.TTFTEndsAt, s.MaxSequences = capacity.TTFTEnd(o.ttftEndsAt), o.maxSequences

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel"
+	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel/calibrate"
 )
 
 // prediction is what predict prints.
@@ -60,7 +61,7 @@ step with a batch of sequences, the tokens that its KV cache holds, and the acti
 1004 and 1005, 0..1) of a replica that is busy all the time.
 
 The numbers are the roofline's, with shares of the peaks that real kernels reach: what is believed
-before the service has shown anything.
+before the service has shown anything. With --fit they are corrected by what it has shown.
 
 Exit codes: 0 predicted; 2 wrong flags, or a model that does not fit.`,
 		Example: `  pdctl predict --model qwen3-32b --gpu h200 --tp 1 --prefill 64,512,8192 --decode 1x512,64x2048 -o json`,
@@ -68,11 +69,11 @@ Exit codes: 0 predicted; 2 wrong flags, or a model that does not fit.`,
 	}
 	output := addOutput(cmd)
 	cmd.RunE = func(*cobra.Command, []string) error {
-		replica, err := model.replica(tp, "tp")
+		replica, padTokens, err := model.replica(tp, "tp")
 		if err != nil {
 			return err
 		}
-		p := predict(replica, prompts, steps)
+		p := predict(replica, padTokens, prompts, steps)
 		m, g, err := model.find()
 		if err != nil {
 			return err
@@ -81,13 +82,14 @@ Exit codes: 0 predicted; 2 wrong flags, or a model that does not fit.`,
 		return output.write(env.stdout, p, p.table)
 	}
 	model.add(cmd)
+	model.addFit(cmd)
 	cmd.Flags().IntVar(&tp, "tp", tp, "GPUs of a replica (tensor parallel)")
 	cmd.Flags().Var(&prompts, "prefill", "prompt lengths in tokens")
 	cmd.Flags().Var(&steps, "decode", "decode steps: sequences x tokens of context of each")
 	return cmd
 }
 
-func predict(r perfmodel.Replica, prompts tokenCounts, steps batches) prediction {
+func predict(r perfmodel.Replica, padTokens int, prompts tokenCounts, steps batches) prediction {
 	p := prediction{
 		Prefill: []prefillPoint{}, Decode: []decodePoint{},
 		KVBytesPerToken: r.KVBytesPerToken, KVCapacityTokens: r.KVCapacityTokens, WeightBytes: r.WeightBytes,
@@ -97,7 +99,7 @@ func predict(r perfmodel.Replica, prompts tokenCounts, steps batches) prediction
 		},
 	}
 	for _, n := range prompts {
-		p.Prefill = append(p.Prefill, prefillPoint{n, r.Prefill.StepMs(float64(n), 0)})
+		p.Prefill = append(p.Prefill, prefillPoint{n, r.Prefill.StepMs(calibrate.PadTokens(float64(n), padTokens), 0)})
 	}
 	for _, b := range steps {
 		p.Decode = append(p.Decode, decodePoint{b.sequences, b.context, r.Decode.StepMs(float64(b.sequences), float64(b.sequences)*float64(b.context))})

@@ -11,9 +11,10 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel"
+	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel/calibrate"
 )
 
-// modelOptions say what runs on what. They are the flags that predict and plan have in common.
+// modelOptions say what runs on what. They are the flags that predict, plan and fit have in common.
 type modelOptions struct {
 	model, gpu    string
 	memoryPercent *number
@@ -21,6 +22,7 @@ type modelOptions struct {
 	transferGBps  *number
 	engineStepMs  *number
 	batchedTokens int
+	fit           string
 }
 
 func (o *modelOptions) add(cmd *cobra.Command) {
@@ -43,6 +45,11 @@ func (o *modelOptions) add(cmd *cobra.Command) {
 	}
 }
 
+// addFit adds --fit, for the commands that predict.
+func (o *modelOptions) addFit(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.fit, "fit", "", "fit file (pdctl fit) of this model and GPU; another TP is rescaled")
+}
+
 // find looks the model and the GPU up.
 func (o *modelOptions) find() (m perfmodel.Model, g perfmodel.GPU, err error) {
 	if m, err = findModel(o.model); err == nil {
@@ -51,31 +58,45 @@ func (o *modelOptions) find() (m perfmodel.Model, g perfmodel.GPU, err error) {
 	return m, g, err
 }
 
-// replica is the roofline's view of one replica with the given tensor parallelism; flag names where that was given.
-func (o *modelOptions) replica(tp int, flag string) (perfmodel.Replica, error) {
+// options are those of one replica with the given tensor parallelism; flag names where that was given.
+func (o *modelOptions) options(tp int, flag string) (options perfmodel.Options, err error) {
+	if tp < 1 {
+		return options, usageError("--%s is %d: allowed is 1 or more", flag, tp)
+	}
+	if o.batchedTokens < 1 {
+		return options, usageError("--max-batched-tokens is %d: allowed is 1 or more", o.batchedTokens)
+	}
+	options = perfmodel.Options{TP: tp, MemoryFraction: o.memoryPercent.value / 100, MaxBatchedTokens: o.batchedTokens,
+		TransferBytesPerSecond: o.transferGBps.value * 1e9, EngineStepMs: o.engineStepMs.value}
+	if options.KVBytesPerElement, err = elementBytes("kv-dtype", o.kv); err != nil {
+		return options, err
+	}
+	options.WeightBytesPerElement, err = elementBytes("weight-dtype", o.weights)
+	return options, err
+}
+
+// replica is one replica with the given tensor parallelism: the roofline's view, or with --fit what its service has shown.
+// padTokens is the multiple that it was seen to pad prompts up to, 1 for none.
+func (o *modelOptions) replica(tp int, flag string) (replica perfmodel.Replica, padTokens int, err error) {
 	model, gpu, err := o.find()
 	if err != nil {
-		return perfmodel.Replica{}, err
+		return replica, 1, err
 	}
-	if tp < 1 {
-		return perfmodel.Replica{}, usageError("--%s is %d: allowed is 1 or more", flag, tp)
-	}
-	options := perfmodel.Options{TP: tp, MemoryFraction: o.memoryPercent.value / 100, MaxBatchedTokens: o.batchedTokens,
-		TransferBytesPerSecond: o.transferGBps.value * 1e9, EngineStepMs: o.engineStepMs.value}
-	if o.batchedTokens < 1 {
-		return perfmodel.Replica{}, usageError("--max-batched-tokens is %d: allowed is 1 or more", o.batchedTokens)
-	}
-	if options.KVBytesPerElement, err = elementBytes("kv-dtype", o.kv); err != nil {
-		return perfmodel.Replica{}, err
-	}
-	if options.WeightBytesPerElement, err = elementBytes("weight-dtype", o.weights); err != nil {
-		return perfmodel.Replica{}, err
-	}
-	replica, err := perfmodel.NewReplica(model, gpu, options)
+	options, err := o.options(tp, flag)
 	if err != nil {
-		return perfmodel.Replica{}, usageError("%w", err)
+		return replica, 1, err
 	}
-	return replica, nil
+	if o.fit != "" {
+		c, err := readFit(o.fit, model, gpu, options)
+		if err != nil {
+			return replica, 1, err
+		}
+		return c.Replica(), c.States[calibrate.Prefill].PadTokens, nil
+	}
+	if replica, err = perfmodel.NewReplica(model, gpu, options); err != nil {
+		return replica, 1, usageError("%w", err)
+	}
+	return replica, 1, nil
 }
 
 func elementBytes(flag, dtype string) (float64, error) {

@@ -1,6 +1,10 @@
 package perfmodel
 
-import "sync"
+import (
+	"maps"
+	"slices"
+	"sync"
+)
 
 // prior is what is believed of a coefficient before the service has shown anything: mean, and the ends of its plausible range.
 type prior struct {
@@ -36,3 +40,24 @@ type priors struct {
 }
 
 var defaultPriors = sync.OnceValue(func() priors { return mustRead[priors]("data/priors.json") })
+
+// Prior is what the roofline takes a share of a peak, a time or a size to be before a service has shown it.
+type Prior struct {
+	Name string  `json:"name"`
+	Mean float64 `json:"mean"`
+	// Low and High are the ends of its plausible range.
+	Low    float64 `json:"low"`
+	High   float64 `json:"high"`
+	Source string  `json:"source"`
+}
+
+// Priors lists all priors with their sources, by name.
+func Priors() []Prior {
+	all := mustRead[map[string]prior]("data/priors.json")
+	var out []Prior
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		p := all[name]
+		out = append(out, Prior{name, p.Mean, p.Low, p.High, p.Source})
+	}
+	return out
+}

@@ -66,7 +66,7 @@ func (p *phase) plausible(rows []Observation, counts *Counts) ([]Observation, er
 				p.kind, len(ratios), middle)
 		}
 	}
-	counts.ignoreN(IgnoredImplausible, len(rows)-len(kept))
+	counts.Ignore(IgnoredImplausible, len(rows)-len(kept))
 	return kept, nil
 }
 
@@ -169,7 +169,7 @@ func (p *phase) fit(rows []Observation, counts *Counts) (State, error) {
 		}
 	}
 	counts.Used += len(rows) - outliers
-	counts.ignoreN(IgnoredContradicts, outliers)
+	counts.Ignore(IgnoredContradicts, outliers)
 	s.Weight = float64(len(rows) - outliers)
 	return s, nil
 }

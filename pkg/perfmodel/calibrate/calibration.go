@@ -47,9 +47,10 @@ type Counts struct {
 	Ignored map[string]int `json:"ignored,omitempty"`
 }
 
-func (c *Counts) ignore(why string) { c.ignoreN(why, 1) }
+func (c *Counts) ignore(why string) { c.Ignore(why, 1) }
 
-func (c *Counts) ignoreN(why string, n int) {
+// Ignore counts n observations as not used for a reason.
+func (c *Counts) Ignore(why string, n int) {
 	if n == 0 {
 		return
 	}

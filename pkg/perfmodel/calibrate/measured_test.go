@@ -59,52 +59,16 @@ func fitted(t testing.TB, rows []Observation) *Calibration {
 	return c
 }
 
-// predicted is the time of o's work.
-func predicted(c *Calibration, o Observation) float64 {
-	r := c.Replica()
-	n, cached := PadTokens(o.Tokens, c.States[Prefill].PadTokens), o.CachedTokens
-	switch o.Kind {
-	case Prefill:
-		return r.Prefill.StepMs(n, cached)
-	case Decode:
-		return r.Decode.StepMs(o.Sequences, o.ContextTokens)
-	}
-	return r.Transfer.Ms(o.Tokens)
-}
-
-// errorsOf are the relative errors of the predictions of one kind.
-type errorsOf struct {
-	n          int
-	mean, most float64
-	covered    int // within two stated standard deviations
-}
-
-func compare(c *Calibration, kind Kind, rows []Observation) (e errorsOf) {
-	for _, o := range rows {
-		if o.Kind != kind {
-			continue
-		}
-		off := math.Abs(predicted(c, o)/o.Ms - 1)
-		e.n++
-		e.mean += off
-		e.most = max(e.most, off)
-		if off <= 2*c.Uncertainty(o) {
-			e.covered++
-		}
-	}
-	e.mean /= float64(e.n)
-	return e
-}
-
-func (e errorsOf) hold(t *testing.T, what string, mean float64) {
+// hold fails where the mean error is above what is allowed, or the stated uncertainty is too small.
+func hold(t *testing.T, what string, e Errors, mean float64) {
 	t.Helper()
-	t.Logf("%s: %d rows, mean |error| %.2f %% (allowed %.0f %%), worst %.1f %%, %d within two stated deviations",
-		what, e.n, 100*e.mean, 100*mean, 100*e.most, e.covered)
-	if e.n == 0 || e.mean > mean {
-		t.Errorf("%s: mean |error| is %.2f %% over %d rows, allowed is %.0f %%", what, 100*e.mean, e.n, 100*mean)
+	t.Logf("%s: %d rows, mean |error| %.2f %% (allowed %.0f %%), worst %.1f %%, %.0f %% within two stated deviations",
+		what, e.Rows, 100*e.Mean, 100*mean, 100*e.Worst, 100*e.Covered)
+	if e.Rows == 0 || e.Mean > mean {
+		t.Errorf("%s: mean |error| is %.2f %% over %d rows, allowed is %.0f %%", what, 100*e.Mean, e.Rows, 100*mean)
 	}
-	if float64(e.covered) < 0.85*float64(e.n) {
-		t.Errorf("%s: only %d of %d lie within two stated standard deviations", what, e.covered, e.n)
+	if e.Covered < 0.85 {
+		t.Errorf("%s: only %.0f %% lie within two stated standard deviations", what, 100*e.Covered)
 	}
 }
 
@@ -125,16 +89,16 @@ func everyOther(rows []Observation) (odd, even []Observation) {
 func TestUnfittedGrid(t *testing.T) {
 	rows := readGrid(t)
 	prior := fitted(t, nil)
-	compare(prior, Prefill, rows).hold(t, "no fit, prefill", 0.12)
-	compare(prior, Decode, rows).hold(t, "no fit, decode", 0.10)
+	hold(t, "no fit, prefill", prior.Errors(Prefill, rows), 0.12)
+	hold(t, "no fit, decode", prior.Errors(Decode, rows), 0.10)
 }
 
 func TestFittedOnEveryOtherRowOfTheGrid(t *testing.T) {
 	odd, even := everyOther(readGrid(t))
 	for name, c := range map[string]struct{ on, rest []Observation }{"even rows": {even, odd}, "odd rows": {odd, even}} {
 		fit := fitted(t, c.on)
-		compare(fit, Prefill, c.rest).hold(t, "fitted on the "+name+", prefill", 0.04)
-		compare(fit, Decode, c.rest).hold(t, "fitted on the "+name+", decode", 0.03)
+		hold(t, "fitted on the "+name+", prefill", fit.Errors(Prefill, c.rest), 0.04)
+		hold(t, "fitted on the "+name+", decode", fit.Errors(Decode, c.rest), 0.03)
 	}
 }
 
@@ -154,8 +118,8 @@ func TestExtrapolationFromShortPrompts(t *testing.T) {
 		t.Fatalf("%d short prompts, long %+v", len(short), long)
 	}
 	c := fitted(t, short)
-	off := predicted(c, long)/long.Ms - 1
-	t.Logf("8192 tokens: predicted %.0f ms, measured %.0f ms (%+.1f %%), stated +-%.0f %%", predicted(c, long), long.Ms, 100*off, 100*c.Uncertainty(long))
+	off := c.PredictMs(long)/long.Ms - 1
+	t.Logf("8192 tokens: predicted %.0f ms, measured %.0f ms (%+.1f %%), stated +-%.0f %%", c.PredictMs(long), long.Ms, 100*off, 100*c.Uncertainty(long))
 	if math.Abs(off) > 0.25 || math.Abs(off) > 2*c.Uncertainty(long) {
 		t.Errorf("off by %+.1f %%, allowed is 25 %% and twice the stated %.0f %%", 100*off, 100*c.Uncertainty(long))
 	}
@@ -188,8 +152,8 @@ func TestFirstHalfOfAServicePredictsItsSecond(t *testing.T) {
 	if pad := c.States[Prefill].PadTokens; pad != 128 {
 		t.Errorf("prompts are taken as padded to %d, the service pads to 128", pad)
 	}
-	compare(c, Prefill, second).hold(t, "second half, prefill service", 0.05)
-	compare(c, Decode, second).hold(t, "second half, wall time between busy steps", 0.05)
-	compare(c, KVTransfer, second).hold(t, "second half, KV transfer", 0.15)
+	hold(t, "second half, prefill service", c.Errors(Prefill, second), 0.05)
+	hold(t, "second half, wall time between busy steps", c.Errors(Decode, second), 0.05)
+	hold(t, "second half, KV transfer", c.Errors(KVTransfer, second), 0.15)
 	t.Logf("%+v %+v %+v", c.Replica().Prefill, c.Replica().Decode, c.Replica().Transfer)
 }
