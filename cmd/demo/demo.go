@@ -72,7 +72,7 @@ func (d *demo) play(ctx context.Context) (_ *result, err error) {
 	}
 	d.stage, err = stage.Start(ctx, stage.Options{
 		Dir: d.dir, Repository: d.repository, Autoscaler: d.autoscaler, Seed: d.seed,
-		Progress: d.out(), Events: d.files.watch,
+		Progress: d.out(), Events: d.files.watch, Logger: d.files.logger(),
 	})
 	if err != nil {
 		return nil, err
@@ -106,11 +106,11 @@ const (
 func (d *demo) watch(ctx context.Context) error {
 	tick := time.NewTicker(redrawEvery)
 	defer tick.Stop()
-	var sampled, printed time.Time
+	sampled, printed := d.record.start, d.record.start // when to next
 	for {
 		now := time.Now()
-		if now.Sub(sampled) >= sampleEvery {
-			sampled = now
+		if now.Sub(sampled) >= 0 {
+			sampled = d.record.start.Add(now.Sub(d.record.start).Truncate(sampleEvery) + sampleEvery)
 			if err := d.sample(ctx, now); err != nil {
 				return err
 			}
@@ -124,8 +124,8 @@ func (d *demo) watch(ctx context.Context) error {
 			lines := live.Draw(frame, width, false)
 			d.screen.Draw(lines[:min(len(lines), max(1, height-1))])
 		}
-		if printed.IsZero() || now.Sub(printed) >= lineEvery {
-			printed = now
+		if now.Sub(printed) >= 0 { // a late line does not make the next one late
+			printed = d.record.start.Add(now.Sub(d.record.start).Truncate(lineEvery) + lineEvery)
 			d.line(live.Line(frame))
 		}
 		if frame.At >= frame.Length {
@@ -149,10 +149,11 @@ func (d *demo) sample(ctx context.Context, now time.Time) error {
 	}
 	for i := range fresh {
 		if decision := &fresh[i].Decision; verdict.Changed(decision) {
-			at := decision.At.Sub(d.record.start)
-			news := fmt.Sprintf("%5s  %s", clock(at), verdict.Sentence(decision))
-			d.record.news = append(d.record.news, news)
-			d.line(news)
+			for _, sentence := range verdict.Sentences(decision) {
+				news := fmt.Sprintf("%5s  %s", clock(decision.At.Sub(d.record.start)), sentence)
+				d.record.news = append(d.record.news, news)
+				d.line(news)
+			}
 		}
 	}
 	return nil

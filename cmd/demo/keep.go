@@ -4,9 +4,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/pdautoscaler/pdautoscaler/cmd/demo/internal/chart"
 	"github.com/pdautoscaler/pdautoscaler/cmd/demo/internal/verdict"
@@ -17,6 +23,7 @@ import (
 // Files that a run keeps in its folder. The stage adds controller.log.
 const (
 	logName       = "demo.log"
+	stageLogName  = "stage.log"
 	watchName     = "watch.jsonl"
 	decisionsName = "decisions.json"
 	timelineName  = "timeline.json"
@@ -28,8 +35,9 @@ const (
 
 // files are those that are written while the demo runs.
 type files struct {
-	dir        string
-	log, watch *os.File
+	dir string
+	// log is what people read, stage what the parts in this process say, watch the pod events.
+	log, stage, watch *os.File
 }
 
 // openFiles makes the folder ready: what an earlier run has left in it is replaced, and nothing else is touched.
@@ -43,21 +51,36 @@ func openFiles(dir string) (*files, error) {
 		}
 	}
 	f := &files{dir: dir}
-	var err error
-	if f.log, err = os.Create(filepath.Join(dir, logName)); err != nil {
-		return nil, err
-	}
-	if f.watch, err = os.Create(filepath.Join(dir, watchName)); err != nil {
-		return nil, errors.Join(err, f.log.Close())
+	for name, file := range map[string]**os.File{logName: &f.log, stageLogName: &f.stage, watchName: &f.watch} {
+		var err error
+		if *file, err = os.Create(filepath.Join(dir, name)); err != nil {
+			return nil, errors.Join(err, f.close())
+		}
 	}
 	return f, nil
 }
 
-func (f *files) close() error { return errors.Join(f.log.Close(), f.watch.Close()) }
+func (f *files) close() error {
+	var errs []error
+	for _, file := range []*os.File{f.log, f.stage, f.watch} {
+		if file != nil {
+			errs = append(errs, file.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// logger keeps what libraries and the stage say out of the picture.
+func (f *files) logger() *slog.Logger {
+	logger := slog.New(slog.NewTextHandler(f.stage, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	ctrl.SetLogger(logr.FromSlogHandler(logger.Handler()))
+	klog.SetSlogLogger(logger)
+	return logger
+}
 
 // names lists what there is to look at.
 func (f *files) names() string {
-	return strings.Join([]string{summaryName, pictureName, decisionsName, logName, controllerLogName, watchName, timelineName}, ", ")
+	return strings.Join([]string{summaryName, pictureName, decisionsName, logName, controllerLogName, stageLogName, watchName, timelineName}, ", ")
 }
 
 // create writes one file with what fill writes.
@@ -141,8 +164,22 @@ func (d *demo) picture(r *result, s verdict.Summary) chart.Run {
 	for _, a := range s.Acts {
 		run.Acts = append(run.Acts, chart.Act{Name: a.Name, From: a.FromSeconds, JudgedFrom: a.JudgedFromSeconds, To: a.ToSeconds})
 	}
-	for _, m := range s.Moves {
-		run.Moves = append(run.Moves, chart.Move{From: m.AtSeconds, To: m.EndedAtSeconds, Label: fmt.Sprintf("%d GPUs to %s", m.GPUs, m.To)})
-	}
+	run.Moves = bands(s.Moves)
 	return run
+}
+
+// bands are the moves as the chart shows them. Of moves that follow one another at once only the first carries a label, for
+// all of them: there is no room for more.
+func bands(moves []verdict.Move) []chart.Move {
+	var all []chart.Move
+	for i := 0; i < len(moves); {
+		next, gpus := i, []string{}
+		for ; next < len(moves) && moves[next].To == moves[i].To && (next == i || moves[next].AtSeconds-moves[next-1].EndedAtSeconds < 1); next++ {
+			gpus = append(gpus, strconv.Itoa(moves[next].GPUs))
+			all = append(all, chart.Move{From: moves[next].AtSeconds, To: moves[next].EndedAtSeconds})
+		}
+		all[i].Label = strings.Join(gpus, " + ") + " GPUs to " + string(moves[i].To)
+		i = next
+	}
+	return all
 }

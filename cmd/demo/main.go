@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/pdautoscaler/pdautoscaler/test/stage"
 )
 
 // version is set by the build (-ldflags "-X main.version=v0.1.0").
@@ -39,7 +41,7 @@ func run(args []string) int {
 		return 0
 	case errors.Is(err, errNotKept):
 		return exitNotKept
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && !errors.Is(err, stage.ErrStop):
 		fmt.Fprintln(os.Stderr, "demo: interrupted; nothing is left running")
 		return exitInterrupted
 	default:

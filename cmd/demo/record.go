@@ -111,7 +111,7 @@ func loadPercent(d *planner.RoleDecision) *int32 {
 func (r *record) frame(now time.Time) live.Frame {
 	at := min(now.Sub(r.start), r.story.Load.Duration())
 	act, judged := r.story.ActAt(at)
-	shape := r.story.Load.ShapeAt(at.Seconds())
+	shape := r.story.Load.ShapeAt(min(at, r.story.Load.Duration()-1).Seconds()) // at its very end the load is no more
 	totals, seen := r.stage.Pods.Ledger.Totals(now), r.stage.Emulator.Snapshot()
 	f := live.Frame{
 		Title: title, At: at, Length: r.story.Load.Duration(), Acts: r.story.ActNames(), Act: act, WarmUp: !judged,

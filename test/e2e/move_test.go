@@ -37,10 +37,10 @@ func TestMoveUnderAHardCap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	repository, autoscaler := build(t)
+	repository, bin := build(t, "pdautoscaler")
 	var history bytes.Buffer
 	s, err := stage.Start(t.Context(), stage.Options{
-		Dir: t.TempDir(), Repository: repository, Autoscaler: autoscaler, Seed: 1, Progress: os.Stderr, Events: &history,
+		Dir: t.TempDir(), Repository: repository, Autoscaler: filepath.Join(bin, "pdautoscaler"), Seed: 1, Progress: os.Stderr, Events: &history,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -77,20 +77,24 @@ func TestMoveUnderAHardCap(t *testing.T) {
 	t.Run("every decision replays bit for bit", func(t *testing.T) { replays(t, records) })
 }
 
-// build builds the autoscaler and returns the root of the repository and the binary.
-func build(t *testing.T) (repository, binary string) {
+// build builds commands and returns the root of the repository and the folder of the binaries.
+func build(t *testing.T, commands ...string) (repository, bin string) {
 	t.Helper()
 	repository, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
 		t.Fatal(err)
 	}
-	binary = filepath.Join(t.TempDir(), "pdautoscaler")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/pdautoscaler")
+	bin = t.TempDir()
+	args := []string{"build", "-o", bin + string(filepath.Separator)}
+	for _, c := range commands {
+		args = append(args, "./cmd/"+c)
+	}
+	cmd := exec.CommandContext(t.Context(), "go", args...)
 	cmd.Dir = repository
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the autoscaler: %v\n%s", err, out)
+		t.Fatalf("build %s: %v\n%s", strings.Join(commands, " and "), err, out)
 	}
-	return repository, binary
+	return repository, bin
 }
 
 // playUntilMoved returns all decision records once a move has been completed, or at the end of the load.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -35,6 +36,8 @@ type Options struct {
 	Seed uint64
 	// Progress receives one line for each step. Nil: silence.
 	Progress io.Writer
+	// Logger receives what the parts in this process say, the autoscaler apart. Nil: silence.
+	Logger *slog.Logger
 	// Events receives every pod event of the service's namespace as one line of JSON.
 	Events io.Writer
 }
@@ -73,6 +76,9 @@ func (s *Stage) onStop(what string, do func() error) { s.stops = append(s.stops,
 // Start sets everything up and returns when the service is ready and the autoscaler has made its first decision. The
 // context bounds the start. After an error nothing is left running.
 func Start(ctx context.Context, o Options) (*Stage, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	s := &Stage{options: o, failed: make(chan struct{}), stopping: make(chan struct{}), progress: controlplane.NewProgress(o.Progress)}
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Stop())
@@ -109,7 +115,7 @@ func (s *Stage) startService(ctx context.Context) error {
 		return err
 	}
 	s.background("the RBG stand-in", func(ctx context.Context) error {
-		return rbgfake.Run(ctx, s.ControlPlane.Config, rbgfake.Options{})
+		return rbgfake.Run(ctx, s.ControlPlane.Config, rbgfake.Options{Logger: logr.FromSlogHandler(s.options.Logger.With("part", "RBG stand-in").Handler())})
 	})
 	cfg, err := Engine(s.options.Seed)
 	if err != nil {
@@ -121,7 +127,7 @@ func (s *Stage) startService(ctx context.Context) error {
 	}
 	s.onStop("the emulator's watch of pods", func() error { pods.Close(); return nil })
 	s.Emulator, err = emulator.Start(ctx, emulator.Config{
-		Engine: cfg, Pods: pods, Model: ServedModel, GPU: emulator.GPU{PerNode: GPUsPerNode}, Logger: slog.New(slog.DiscardHandler),
+		Engine: cfg, Pods: pods, Model: ServedModel, GPU: emulator.GPU{PerNode: GPUsPerNode}, Logger: s.options.Logger.With("part", "emulator"),
 	})
 	if err != nil {
 		return err
@@ -225,13 +231,16 @@ func (s *Stage) Err() error {
 	}
 }
 
+// ErrStop is in every error of Stop.
+var ErrStop = errors.New("not everything ended in good order")
+
 // Stop ends everything, the last part first, and returns when nothing is left: no process, listener or goroutine.
 func (s *Stage) Stop() error {
 	s.stopOnce.Do(func() {
 		close(s.stopping)
 		for i := len(s.stops) - 1; i >= 0; i-- {
 			if err := s.stops[i].do(); err != nil {
-				s.stopErr = errors.Join(s.stopErr, fmt.Errorf("stop %s: %w", s.stops[i].what, err))
+				s.stopErr = errors.Join(s.stopErr, fmt.Errorf("%w: %s: %w", ErrStop, s.stops[i].what, err))
 			}
 		}
 	})

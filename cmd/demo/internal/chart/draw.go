@@ -131,7 +131,9 @@ func (d *drawing) replicas() {
 	p.line("line decode", true, d.values(of(decode, ready)))
 	d.legend(p, "prefill", "decode")
 	for _, m := range d.run.Moves {
-		d.text(d.x(m.From), p.top-8, "move-text", "start", m.Label)
+		if m.Label != "" {
+			d.text(d.x(m.From), p.top-8, "move-text", "start", m.Label)
+		}
 	}
 }
 

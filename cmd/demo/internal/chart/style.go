@@ -25,5 +25,5 @@ const style = `
     .limit { stroke: var(--limit); stroke-width: 1.5; stroke-dasharray: 6 4; fill: none; }
     .fixed { stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 2 4; fill: none; }
     .limit-text { fill: var(--limit); font-size: 11px; }
-    .move { fill: var(--move); opacity: .16; }
+    .move { fill: var(--move); opacity: .16; stroke: var(--paper); stroke-width: 2; }
     .move-text { fill: var(--move); font-size: 11px; font-weight: 600; }`

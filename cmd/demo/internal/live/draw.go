@@ -2,12 +2,17 @@ package live
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
-// News that a frame shows at most.
-const maxNews = 6
+// Lines for the news, and how many of them one piece may take.
+const (
+	newsLines     = 8
+	linesPerPiece = 2
+)
 
 const (
 	labelColumn = 12
@@ -57,8 +62,8 @@ func Draw(f Frame, width int, plain bool) []string {
 			l.add(cyan, f.Move)
 		}
 	})
-	news := f.News[max(0, len(f.News)-maxNews):]
-	for i := range maxNews {
+	news := latest(f.News, width-labelColumn)
+	for i := range newsLines {
 		row(func(l *line) {
 			if i == 0 {
 				l.add(dim, " decisions")
@@ -69,6 +74,36 @@ func Draw(f Frame, width int, plain bool) []string {
 		})
 	}
 	return lines
+}
+
+// latest are the newest pieces of news that there is room for, whole pieces only, oldest first.
+func latest(news []string, width int) []string {
+	var lines []string
+	for _, piece := range slices.Backward(news) {
+		wrapped := wrap(piece, width)
+		if len(lines)+len(wrapped) > newsLines {
+			break
+		}
+		lines = append(wrapped, lines...)
+	}
+	return lines
+}
+
+// wrap breaks a text at blanks into lines of at most width columns, the later ones indented; what is left over after the last
+// line is for its reader to cut off.
+func wrap(text string, width int) []string {
+	const indent = "       "
+	var lines []string
+	for len(lines) < linesPerPiece-1 && utf8.RuneCountInString(text) > width {
+		runes := []rune(text)
+		at := strings.LastIndex(string(runes[:width+1]), " ")
+		if at <= len(indent) {
+			break
+		}
+		lines = append(lines, text[:at])
+		text = indent + text[at+1:]
+	}
+	return append(lines, text)
 }
 
 func drawActs(l *line, f Frame) {

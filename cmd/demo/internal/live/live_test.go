@@ -3,6 +3,7 @@ package live
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,13 +49,27 @@ func TestDrawPlain(t *testing.T) {
 		"",
 		" move       none",
 		" decisions   1:21  prefill 3 → 4: because",
-		"", "", "", "", "",
+		"", "", "", "", "", "", "",
 	}
 	for i := range got {
 		got[i] = strings.TrimRight(got[i], " ")
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("drawing (-want +got):\n%s", diff)
+	}
+}
+
+func TestLatestNewsAreWhole(t *testing.T) {
+	long := " 1:09  prefill goes up from 3 to 4: 10.1 requests/s of 4098 prompt tokens need 4 replicas"
+	got := latest([]string{"forgotten", long, long, long, " 1:11  short"}, 60)
+	wrapped := []string{" 1:09  prefill goes up from 3 to 4: 10.1 requests/s of 4098", "       prompt tokens need 4 replicas"}
+	want := slices.Concat(wrapped, wrapped, wrapped, []string{" 1:11  short"})
+	if diff := cmp.Diff(append([]string{"forgotten"}, want...), got); diff != "" {
+		t.Errorf("news (-want +got):\n%s", diff)
+	}
+	got = latest([]string{long, long, long, long, " 1:11  short"}, 60)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("half a piece is shown where there is no room for all of it (-want +got):\n%s", diff)
 	}
 }
 

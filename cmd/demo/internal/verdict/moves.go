@@ -1,7 +1,6 @@
 package verdict
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
@@ -89,13 +88,13 @@ func Changed(d *planner.Decision) bool {
 	return d.Prefill.From != d.Prefill.To || d.Decode.From != d.Decode.To
 }
 
-// Sentence is a decision that changed something, in one line.
-func Sentence(d *planner.Decision) string {
-	switch {
-	case d.Prefill.From != d.Prefill.To && d.Decode.From != d.Decode.To:
-		return fmt.Sprintf("prefill %d → %d, decode %d → %d: %s", d.Prefill.From, d.Prefill.To, d.Decode.From, d.Decode.To, d.Summary)
-	case d.Prefill.From != d.Prefill.To:
-		return fmt.Sprintf("prefill %d → %d: %s", d.Prefill.From, d.Prefill.To, d.Prefill.Because)
+// Sentences are the reasons of a decision, one for each role whose count it changed.
+func Sentences(d *planner.Decision) []string {
+	var all []string
+	for _, r := range []*planner.RoleDecision{&d.Prefill, &d.Decode} {
+		if r.From != r.To {
+			all = append(all, r.Because)
+		}
 	}
-	return fmt.Sprintf("decode %d → %d: %s", d.Decode.From, d.Decode.To, d.Decode.Because)
+	return all
 }

@@ -73,14 +73,11 @@ func (s *Summary) writeDecisions(b *strings.Builder) {
 	fmt.Fprintf(b, "Replicas: prefill %d to %d, decode %d to %d\n", s.Prefill.Least, s.Prefill.Most, s.Decode.Least, s.Decode.Most)
 	fmt.Fprintf(b, "Decisions: %d made, %d changed something, %d replayed bit for bit\n", s.Decisions.Made, s.Decisions.Changed, s.Decisions.Replayed)
 	for _, c := range s.Changes {
-		fmt.Fprintf(b, "  %s  ", clock(c.AtSeconds))
-		if c.Prefill.From != c.Prefill.To {
-			fmt.Fprintf(b, "prefill %d → %d  ", c.Prefill.From, c.Prefill.To)
+		for _, role := range []CountChange{c.Prefill, c.Decode} {
+			if role.From != role.To {
+				fmt.Fprintf(b, "  %s  %s\n", clock(c.AtSeconds), role.Because)
+			}
 		}
-		if c.Decode.From != c.Decode.To {
-			fmt.Fprintf(b, "decode %d → %d  ", c.Decode.From, c.Decode.To)
-		}
-		b.WriteString(c.Summary + "\n")
 	}
 	fmt.Fprintf(b, "Moves: %d\n", len(s.Moves))
 	for _, m := range s.Moves {
