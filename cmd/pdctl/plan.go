@@ -166,7 +166,7 @@ func (p *plan) describe(s capacity.Service, o *planOptions) {
 		setFinite(p.TPOTMs, q, decode.TPOTQuantileMs(q))
 	}
 	p.PrefillLoad, p.DecodeLoad = finite(prefill.Load), finite(decode.LoadFor(o.tpot.Objective))
-	p.DecodeBound = string(decode.Bound)
+	p.DecodeBound = decode.Bound
 }
 
 // quantiles are those that a plan shows: the usual ones and the objective's.

@@ -2,6 +2,7 @@ package forecast
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -38,8 +39,8 @@ func Ahead(samples []Sample, now time.Time, horizon time.Duration) (float64, boo
 	from := now.Add(-windowHorizons * max(horizon, 0))
 	var s sums
 	last, largest := 0.0, 0.0
-	for i := len(samples) - 1; i >= 0; i-- {
-		v := samples[i]
+	for _, v := range slices.Backward(samples) {
+
 		if v.At.After(now) || !(v.Value >= 0) || math.IsInf(v.Value, 1) {
 			continue
 		}

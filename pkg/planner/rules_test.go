@@ -139,8 +139,9 @@ func anyMemory(now time.Time) *rapid.Generator[Memory] {
 func independentHeld(in Input) int {
 	total := 0
 	for _, role := range []Role{Prefill, Decode} {
-		pool, gpus := in.Snapshot.pool(role), 0
-		if gpus = pool.GPUsPerReplica; gpus == 0 {
+		pool := in.Snapshot.pool(role)
+		gpus := pool.GPUsPerReplica
+		if gpus == 0 {
 			gpus = in.Spec.role(role).GPUsPerReplica
 		}
 		live := 0

@@ -27,7 +27,7 @@ func ReadRecords(r io.Reader, name string) ([]planner.Record, error) {
 		return nil, fmt.Errorf("%s is larger than %d MiB: save fewer decisions in one file", name, maxRecordBytes>>20)
 	}
 	records, err := parseRecords(data)
-	if fault, ok := errors.AsType[*jsonFault](err); ok {
+	if fault, ok := errors.AsType[*jsonError](err); ok {
 		line, column := position(data, fault.offset)
 		return nil, fmt.Errorf("%s:%d:%d: %s", name, line, column, fault.message)
 	}
@@ -40,7 +40,7 @@ func ReadRecords(r io.Reader, name string) ([]planner.Record, error) {
 func parseRecords(data []byte) ([]planner.Record, error) {
 	start := skipSpace(data, 0)
 	if start == len(data) {
-		return nil, &jsonFault{start, "no decision record in here: it is empty"}
+		return nil, &jsonError{start, "no decision record in here: it is empty"}
 	}
 	var records []planner.Record
 	one := func(at int) (end int, err error) {
@@ -60,7 +60,7 @@ func parseRecords(data []byte) ([]planner.Record, error) {
 	}
 	at := skipSpace(data, start+1)
 	if at < len(data) && data[at] == ']' {
-		return nil, &jsonFault{start, "no decision record in here: the list is empty"}
+		return nil, &jsonError{start, "no decision record in here: the list is empty"}
 	}
 	for {
 		end, err := one(at)
@@ -70,13 +70,13 @@ func parseRecords(data []byte) ([]planner.Record, error) {
 		at = skipSpace(data, end)
 		switch {
 		case at == len(data):
-			return nil, &jsonFault{at, "the JSON ends in the middle: it was cut off"}
+			return nil, &jsonError{at, "the JSON ends in the middle: it was cut off"}
 		case data[at] == ',':
 			at = skipSpace(data, at+1)
 		case data[at] == ']':
 			return records, newTail(data, at+1)
 		default:
-			return nil, &jsonFault{at, "not JSON: a comma or ] was expected after a record"}
+			return nil, &jsonError{at, "not JSON: a comma or ] was expected after a record"}
 		}
 	}
 }
@@ -85,8 +85,8 @@ func parseRecords(data []byte) ([]planner.Record, error) {
 func parseRecord(data []byte, at, n int) (record planner.Record, end int, err error) {
 	which := fmt.Sprintf("record %d", n)
 	named := func(err error) error {
-		if fault, ok := errors.AsType[*jsonFault](err); ok {
-			return &jsonFault{fault.offset, which + ": " + fault.message}
+		if fault, ok := errors.AsType[*jsonError](err); ok {
+			return &jsonError{fault.offset, which + ": " + fault.message}
 		}
 		return err
 	}
@@ -98,7 +98,7 @@ func parseRecord(data []byte, at, n int) (record planner.Record, end int, err er
 	}
 	if err := dec.Decode(&outline); err == nil {
 		if message := wrongOutline(outline.Version, outline.Input, outline.Decision); message != "" {
-			return record, 0, &jsonFault{at, which + " " + message}
+			return record, 0, &jsonError{at, which + " " + message}
 		}
 	}
 	c := newChecker(data, at)
@@ -107,7 +107,7 @@ func parseRecord(data []byte, at, n int) (record planner.Record, end int, err er
 	}
 	end = at + int(c.dec.InputOffset())
 	if err := json.Unmarshal(data[at:end], &record); err != nil {
-		return record, 0, named(&jsonFault{at, "not JSON: " + err.Error()})
+		return record, 0, named(&jsonError{at, "not JSON: " + err.Error()})
 	}
 	return record, end, nil
 }
@@ -136,7 +136,7 @@ func wrongOutline(version, input, decision json.RawMessage) string {
 
 func newTail(data []byte, at int) error {
 	if rest := skipSpace(data, at); rest < len(data) {
-		return &jsonFault{rest, "more text follows after the list of records"}
+		return &jsonError{rest, "more text follows after the list of records"}
 	}
 	return nil
 }

@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// jsonFault is what is wrong with a JSON document, and where.
-type jsonFault struct {
+// jsonError is what is wrong with a JSON document, and where.
+type jsonError struct {
 	offset  int // bytes from the start of the document
 	message string
 }
 
-func (f *jsonFault) Error() string { return f.message }
+func (f *jsonError) Error() string { return f.message }
 
 // checker reads a JSON document token by token and holds it against a Go type. Unlike encoding/json it refuses unknown and
 // repeated keys, and knows where in the document it is.
@@ -46,23 +46,14 @@ func (c *checker) next() (json.Token, int, error) {
 	case err == nil:
 		return token, start, nil
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(err.Error(), "unexpected end of JSON"):
-		return nil, start, &jsonFault{len(c.data), "the JSON ends in the middle: it was cut off"}
+		return nil, start, &jsonError{len(c.data), "the JSON ends in the middle: it was cut off"}
 	}
 	for _, word := range []string{"NaN", "Infinity", "-Infinity", "Inf", "-Inf", "+Inf"} {
 		if bytes.HasPrefix(c.data[start:], []byte(word)) {
-			return nil, start, &jsonFault{start, word + " is no number in JSON: what is not known is left out"}
+			return nil, start, &jsonError{start, word + " is no number in JSON: what is not known is left out"}
 		}
 	}
-	return nil, start, &jsonFault{start, "not JSON: " + err.Error()}
-}
-
-// end refuses anything after the document.
-func (c *checker) end() error {
-	rest := c.data[c.base+int(c.dec.InputOffset()):]
-	if extra := bytes.TrimLeft(rest, " \t\r\n"); len(extra) > 0 {
-		return &jsonFault{len(c.data) - len(extra), "more text follows where the document should end"}
-	}
-	return nil
+	return nil, start, &jsonError{start, "not JSON: " + err.Error()}
 }
 
 var timeType = reflect.TypeFor[time.Time]()
@@ -84,7 +75,7 @@ func (c *checker) value(t reflect.Type, path string) error {
 		if name == "" {
 			name = "it"
 		}
-		return &jsonFault{at, fmt.Sprintf("%s is %s and must be %s", name, tokenText(token), want)}
+		return &jsonError{at, fmt.Sprintf("%s is %s and must be %s", name, tokenText(token), want)}
 	}
 	switch {
 	case t == timeType:
@@ -143,18 +134,18 @@ func (c *checker) members(t reflect.Type, path string) error {
 		}
 		key, ok := token.(string)
 		if !ok {
-			return &jsonFault{at, "not JSON: a key was expected in " + path}
+			return &jsonError{at, "not JSON: a key was expected in " + path}
 		}
 		member := join(path, key)
 		if slices.Contains(seen, key) {
-			return &jsonFault{at, member + " is there twice"}
+			return &jsonError{at, member + " is there twice"}
 		}
 		seen = append(seen, key)
 		var field reflect.Type
 		if t.Kind() == reflect.Map {
 			field = t.Elem()
 		} else if field, ok = fieldNamed(t, key); !ok {
-			return &jsonFault{at, fmt.Sprintf("unknown field %s: allowed here are %s", member, strings.Join(fieldNames(t), ", "))}
+			return &jsonError{at, fmt.Sprintf("unknown field %s: allowed here are %s", member, strings.Join(fieldNames(t), ", "))}
 		}
 		if err := c.value(field, member); err != nil {
 			return err

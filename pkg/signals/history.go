@@ -1,6 +1,7 @@
 package signals
 
 import (
+	"slices"
 	"time"
 )
 
@@ -134,7 +135,7 @@ func (p *pod) grow(w word, m measured) (fell bool) {
 		if len(keep.series) == len(m.series)+maxGone {
 			break
 		}
-		keep.series = append(keep.series[:len(keep.series):len(keep.series)], s)
+		keep.series = append(slices.Clip(keep.series), s)
 	}
 	p.raw[w.what] = keep
 	if w.form == histogram {
@@ -153,7 +154,7 @@ func (p *pod) grow(w word, m measured) (fell bool) {
 // so, else those finished plus the growth of those in flight. A restart loses
 // what was in flight, so the growth is then from none.
 func (p *pod) arrive(s sample, v *vocabulary, restarted bool, next *point) {
-	ever := 0.0
+	var ever float64
 	if m, ok := s.measured[requestsStarted]; ok {
 		next.names[arrivals], next.grown[arrivals] = m.name, p.grown[requestsStarted]
 		ever = m.total()

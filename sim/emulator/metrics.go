@@ -1,6 +1,8 @@
 package emulator
 
 import (
+	"maps"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pdautoscaler/pdautoscaler/sim/emulator/engine"
@@ -32,9 +34,7 @@ func (p *page) histogram(name, help string, h *engine.Histogram) {
 
 func (p *page) desc(name, help string, pairs []string) *prometheus.Desc {
 	labels := prometheus.Labels{}
-	for k, v := range p.labels {
-		labels[k] = v
-	}
+	maps.Copy(labels, p.labels)
 	for i := 0; i+1 < len(pairs); i += 2 {
 		labels[pairs[i]] = pairs[i+1]
 	}

@@ -38,11 +38,12 @@ func buildFlags(goMod []byte) ([]string, error) {
 	if m == nil {
 		return nil, errors.New("go.mod names no version of k8s.io/kubernetes")
 	}
-	ld := "-s -w"
+	var ld strings.Builder
+	ld.WriteString("-s -w")
 	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
-		ld += fmt.Sprintf(" -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s", pkg, m[1], m[2], m[3])
+		ld.WriteString(fmt.Sprintf(" -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s", pkg, m[1], m[2], m[3]))
 	}
-	return []string{"-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", "-ldflags=" + ld}, nil
+	return []string{"-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", "-ldflags=" + ld.String()}, nil
 }
 
 func newBuilder(progress *Progress) (*builder, error) {

@@ -267,7 +267,7 @@ func TestKilledParentLeavesNoProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, field := range strings.Fields(string(pids)) {
+	for field := range strings.FieldsSeq(string(pids)) {
 		pid, err := strconv.Atoi(field)
 		if err != nil {
 			t.Fatal(err)

@@ -12,11 +12,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// Names that NVIDIA's device plugin and GPU feature discovery give to a node's GPUs.
+// ResourceGPU is the name that NVIDIA's device plugin gives to a node's GPUs.
+const ResourceGPU corev1.ResourceName = "nvidia.com/gpu"
+
+// Labels that GPU feature discovery gives to a node with GPUs.
 const (
-	ResourceGPU     corev1.ResourceName = "nvidia.com/gpu"
-	LabelGPUProduct                     = "nvidia.com/gpu.product"
-	LabelGPUCount                       = "nvidia.com/gpu.count"
+	LabelGPUProduct = "nvidia.com/gpu.product"
+	LabelGPUCount   = "nvidia.com/gpu.count"
 )
 
 // AddGPUNodes makes n nodes of gpusPerNode GPUs of one product and waits until pods can be scheduled to all of them. Each

@@ -169,7 +169,7 @@ func (cp *ControlPlane) stopAfterFailedStart() error {
 		}
 		return os.RemoveAll(cp.Dir)
 	}
-	if err := cp.Stop(); err != cp.Err() {
+	if err := cp.Stop(); !errors.Is(err, cp.Err()) {
 		return err
 	}
 	return nil // the caller has it already

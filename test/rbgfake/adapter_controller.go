@@ -144,7 +144,7 @@ func (r *adapterReconciler) find(ctx context.Context, namespace string, target a
 	}
 	g, err := decodeGroup(obj)
 	if err != nil {
-		return nil, nil, nil // the group's own controller says why
+		return nil, nil, nil //nolint:nilerr // a group that cannot be read has no roles; its own controller says why
 	}
 	return g, g.role(target.role), nil
 }

@@ -62,7 +62,7 @@ func Run(ctx context.Context, cfg *rest.Config, opts Options) error {
 		Metrics: server.Options{BindAddress: "0"},
 		Cache:   cache.Options{DefaultNamespaces: namespaces},
 		// Several may run in one process.
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+		Controller: config.Controller{SkipNameValidation: new(true)},
 	})
 	if err != nil {
 		return fmt.Errorf("RBG stand-in: %w", err)

@@ -60,7 +60,7 @@ func StartServer(o ServerOptions) (*Server, error) {
 	}
 	s.nats.Start()
 	if !s.nats.ReadyForConnections(startTimeout) || !s.nats.JetStreamEnabled() {
-		s.Stop()
+		_ = s.Stop()
 		return nil, fmt.Errorf("natsqueue: the NATS server on 127.0.0.1:%d (0 is any) did not get ready in %v; is the port taken?", o.Port, startTimeout)
 	}
 	return s, nil
