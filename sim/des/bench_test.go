@@ -1,0 +1,73 @@
+package des
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/pdautoscaler/pdautoscaler/sim/trace"
+)
+
+// azure is the Azure conversation trace, or traffic of its rate and lengths where it is not there.
+func azure(b *testing.B) *trace.Trace {
+	b.Helper()
+	if dir := os.Getenv("PDAUTOSCALER_DATA"); dir != "" {
+		tr, err := trace.Open(filepath.Join(dir, "traces", "AzureLLMInferenceTrace_conv.csv"), trace.Auto, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return tr
+	}
+	b.Log("PDAUTOSCALER_DATA is not set: synthetic traffic of the same rate and lengths")
+	tr, err := trace.Generate(trace.Generator{Duration: 58 * time.Minute, RequestsPerSecond: 5.53,
+		Shape: trace.Shape{Input: trace.Tokens{Mean: 1155, SCV: 0.92, Max: 14_050}, Output: trace.Tokens{Mean: 211, SCV: 0.6, Max: 1000}}}, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return tr
+}
+
+// BenchmarkAzure plays the Azure conversation trace on 2 prefill and 2 decode replicas.
+func BenchmarkAzure(b *testing.B) {
+	tr := azure(b)
+	for _, bench := range []struct {
+		name     string
+		stepwise bool
+	}{{"jumps", false}, {"stepwise", true}} {
+		b.Run(bench.name, func(b *testing.B) {
+			cfg := config(2, 2)
+			cfg.Stepwise = bench.stepwise
+			for b.Loop() {
+				e, err := New(cfg, tr.Source())
+				if err != nil {
+					b.Fatal(err)
+				}
+				if !e.Finish(2 * time.Hour) {
+					b.Fatalf("%d requests never ended", e.InFlight())
+				}
+			}
+			b.ReportMetric(float64(tr.Len())*float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+			b.ReportAllocs()
+		})
+	}
+}
+
+// BenchmarkDay plays a day of 1.4 million requests on 24 replicas.
+func BenchmarkDay(b *testing.B) {
+	tr, err := trace.Generate(trace.Generator{Duration: 24 * time.Hour, Curve: trace.Day, RequestsPerSecond: 16.2, AmplitudePerSecond: 12,
+		Shape: trace.Shape{Input: trace.Tokens{Mean: 1155, SCV: 0.92}, Output: trace.Tokens{Mean: 211, SCV: 0.6}}}, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		e, err := New(config(12, 12), tr.Source())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if !e.Finish(48 * time.Hour) {
+			b.Fatalf("%d requests never ended", e.InFlight())
+		}
+	}
+	b.ReportMetric(float64(tr.Len())*float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+}
