@@ -46,8 +46,9 @@ func newCommand(stdout *os.File) *cobra.Command {
 and decode workers of two H200 each) and the autoscaler, plays about 4 minutes of traffic, and says
 what happened. A budget of 12 GPUs must hold all of it.
 
-Only the GPUs are emulated: the API server, the scheduler, the NATS server, every metrics page and the
-autoscaler's process are real, and nothing runs faster than real time. Nothing is sent off this machine.
+Emulated are the engines with their GPUs (a queueing model with the step times of an H200), the kubelets
+and the controller of RoleBasedGroups. The API server, the scheduler, NATS, every metrics page and the
+autoscaler's process are real, and nothing runs faster than real time. Nothing leaves this machine.
 
 Exit code: 0 if the objectives were kept after each act's warm-up, the budget at every moment, and GPUs
 were moved from one role to the other; 1 if not; 2 if it could not be played.`,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/term"
@@ -55,6 +56,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return err
 	}
 	fmt.Fprintf(d.out(), "Kept in %s: %s\n", d.dir, d.files.names())
+	fmt.Fprintf(d.out(), "Every decision in full: bin/pdctl explain --snapshot %s\n", filepath.Join(d.dir, decisionsName))
 	if !summary.Good {
 		return errNotKept
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
@@ -17,6 +18,7 @@ import (
 	"github.com/pdautoscaler/pdautoscaler/cmd/demo/internal/chart"
 	"github.com/pdautoscaler/pdautoscaler/cmd/demo/internal/verdict"
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+	"github.com/pdautoscaler/pdautoscaler/sim/emulator/engine"
 	"github.com/pdautoscaler/pdautoscaler/test/stage"
 )
 
@@ -165,7 +167,25 @@ func (d *demo) picture(r *result, s verdict.Summary) chart.Run {
 		run.Acts = append(run.Acts, chart.Act{Name: a.Name, From: a.FromSeconds, JudgedFrom: a.JudgedFromSeconds, To: a.ToSeconds})
 	}
 	run.Moves = bands(s.Moves)
+	run.Latencies = d.latencies(r)
 	return run
+}
+
+// latencyBin is over how long the picture puts requests together.
+const latencyBin = 5 * time.Second
+
+// latencies are those of the requests that arrived in each bin, as they are judged: at the objective's percentile.
+func (d *demo) latencies(r *result) []chart.Latency {
+	var all []chart.Latency
+	for from := time.Duration(0); from < d.story.Load.Duration(); from += latencyBin {
+		to := min(from+latencyBin, d.story.Load.Duration())
+		a := engine.Attain("", r.requests, stage.Objectives, func(q *engine.Record) bool {
+			at := q.Arrived - r.loadAt
+			return at >= from && at < to
+		})
+		all = append(all, chart.Latency{From: from.Seconds(), To: to.Seconds(), TTFTMs: a.TTFT.QuantileMs, TPOTMs: a.TPOT.QuantileMs})
+	}
+	return all
 }
 
 // bands are the moves as the chart shows them. Of moves that follow one another at once only the first carries a label, for

@@ -23,6 +23,7 @@ type record struct {
 	story story.Story
 
 	start   time.Time
+	loadAt  time.Duration // of the engine, when the load began
 	atStart gpuwatch.Totals
 	points  []chart.Point
 	news    []string
@@ -32,6 +33,7 @@ type record struct {
 // result is what was collected.
 type result struct {
 	start     time.Time
+	loadAt    time.Duration // of the requests' clock
 	points    []chart.Point
 	requests  []engine.Record
 	decisions []planner.Record
@@ -45,6 +47,8 @@ func newRecord(s *stage.Stage, told story.Story) *record { return &record{stage:
 // begin notes that the load has begun.
 func (r *record) begin(now time.Time) {
 	r.start = now
+	seen := r.stage.Emulator.Snapshot()
+	r.loadAt = seen.At - seen.Played
 	r.atStart = r.stage.Pods.Ledger.Totals(now)
 }
 
@@ -174,7 +178,7 @@ func (r *record) end(ctx context.Context) (*result, error) {
 		return nil, fmt.Errorf("read the autoscaler's decisions: %w", err)
 	}
 	res := &result{
-		start: r.start, points: r.points, requests: r.stage.Emulator.Records(), decisions: decisions, gpuHours: gpuSeconds / 3600,
+		start: r.start, loadAt: r.loadAt, points: r.points, requests: r.stage.Emulator.Records(), decisions: decisions, gpuHours: gpuSeconds / 3600,
 	}
 	// Two ways to know what is held must agree, and the history must be whole.
 	check, cancel := context.WithTimeout(ctx, 5*time.Second)

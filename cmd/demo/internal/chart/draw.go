@@ -27,8 +27,8 @@ func Write(w io.Writer, r Run) error {
 	d.load()
 	d.replicas()
 	d.gpus()
-	d.latency("TTFT", r.TTFT, func(v Point) float64 { return v.TTFTMs })
-	d.latency("TPOT", r.TPOT, func(v Point) float64 { return v.TPOTMs })
+	d.latency("TTFT", r.TTFT, func(v Latency) float64 { return v.TTFTMs })
+	d.latency("TPOT", r.TPOT, func(v Latency) float64 { return v.TPOTMs })
 	d.timeAxis()
 	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-label="%s">
   <style>%s
@@ -152,19 +152,19 @@ func (d *drawing) gpus() {
 	}
 }
 
-func (d *drawing) latency(name string, o Objective, of func(Point) float64) {
+func (d *drawing) latency(name string, o Objective, of func(Latency) float64) {
 	var values []at
 	least, most := o.Ms, o.Ms
-	for _, p := range d.run.Points {
-		v := of(p)
-		values = append(values, at{p.At, v, v > 0})
+	for _, l := range d.run.Latencies {
+		v := of(l)
+		values = append(values, at{l.From, v, v > 0}, at{l.To, v, v > 0})
 		if v > 0 {
 			least, most = min(least, v), max(most, v)
 		}
 	}
 	p := d.next(newLogarithmic(least, most))
-	p.frame(fmt.Sprintf("%s p%d of the last 10 s, as clients saw it (logarithmic)", name, o.Percentile), latency)
-	p.line("line ink", false, values)
+	p.frame(fmt.Sprintf("%s p%d of the requests that arrived then (logarithmic)", name, o.Percentile), latency)
+	p.line("line ink", true, values)
 	p.limit("limit", o.Ms, "objective "+latency(o.Ms))
 }
 

@@ -30,6 +30,9 @@ func TestWriteAnyRun(t *testing.T) {
 			r.Points = append(r.Points, Point{
 				At: r.LengthSeconds * float64(i) / float64(n), Prefill: role.Draw(t, "prefill"), Decode: role.Draw(t, "decode"),
 				PromptTokensPS: rapid.Float64Range(0, 1e7).Draw(t, "prompt"), OutputTokensPS: rapid.Float64Range(0, 1e7).Draw(t, "output"),
+			})
+			r.Latencies = append(r.Latencies, Latency{
+				From: r.LengthSeconds * float64(i) / float64(n), To: r.LengthSeconds * float64(i+1) / float64(n),
 				TTFTMs: latency.Draw(t, "ttftMs"), TPOTMs: latency.Draw(t, "tpotMs"),
 			})
 		}

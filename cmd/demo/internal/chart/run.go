@@ -6,6 +6,7 @@ type Run struct {
 	LengthSeconds float64
 	Acts          []Act
 	Points        []Point
+	Latencies     []Latency
 	Moves         []Move
 
 	BudgetGPUs int
@@ -27,6 +28,13 @@ type Objective struct {
 	Percentile int
 }
 
+// Latency is what the requests that arrived between two moments had, at the percentile of each objective; 0 is none.
+type Latency struct {
+	From, To float64
+	TTFTMs   float64
+	TPOTMs   float64
+}
+
 // Move is a move of GPUs, from the decision to the receiver's readiness. To is 0 if that did not come.
 type Move struct {
 	From, To float64
@@ -35,15 +43,16 @@ type Move struct {
 
 // Point is one sample of the run.
 type Point struct {
-	At              float64 `json:"atSeconds"`
-	Prefill         Role    `json:"prefill"`
-	Decode          Role    `json:"decode"`
-	HeldGPUs        int     `json:"heldGPUs"`
-	PromptTokensPS  float64 `json:"promptTokensPerSecond"`
-	OutputTokensPS  float64 `json:"outputTokensPerSecond"`
-	RequestsPS      float64 `json:"requestsPerSecond"`
-	Queued          int     `json:"queued"`
-	TTFTMs          float64 `json:"ttftMs,omitempty"` // 0: nobody had a first token
+	At             float64 `json:"atSeconds"`
+	Prefill        Role    `json:"prefill"`
+	Decode         Role    `json:"decode"`
+	HeldGPUs       int     `json:"heldGPUs"`
+	PromptTokensPS float64 `json:"promptTokensPerSecond"`
+	OutputTokensPS float64 `json:"outputTokensPerSecond"`
+	RequestsPS     float64 `json:"requestsPerSecond"`
+	Queued         int     `json:"queued"`
+	// TTFTMs and TPOTMs are what clients saw in the last 10 s; 0 where nobody saw any.
+	TTFTMs          float64 `json:"ttftMs,omitempty"`
 	TPOTMs          float64 `json:"tpotMs,omitempty"`
 	PrefillLoadPerc *int32  `json:"prefillLoadPercent,omitempty"`
 	DecodeLoadPerc  *int32  `json:"decodeLoadPercent,omitempty"`
