@@ -184,6 +184,24 @@ func TestRequestsAreInOrderAndInBounds(t *testing.T) {
 	})
 }
 
+func TestNextToNoVariationIsNone(t *testing.T) {
+	for _, scv := range []float64{5e-324, 1e-300, 1e-17, 1e-7, 1e-6, 1e-3} {
+		p := steady(20, 60)
+		p.Lengths, p.ArrivalSCV, p.Phases[0].InputSCV, p.Phases[0].OutputSCV = Gamma, scv, scv, scv
+		s, err := NewStream(p, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, ok := s.Next(); ok && n <= 1300; _, ok = s.Next() {
+			n++
+		}
+		if n < 1150 || n > 1250 {
+			t.Errorf("SCV %g: %d requests or more in a minute of 20 per second", scv, n)
+		}
+	}
+}
+
 func TestBadProfilesAreRefusedWithPlaceAndRange(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change func(*Profile)

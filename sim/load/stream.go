@@ -8,6 +8,11 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
+// leastSCV is the least variation that is drawn; below it every value is the
+// mean. A gamma variate of a much smaller one is not a number, and arrivals that
+// are no numbers never end.
+const leastSCV = 1e-6
+
 // Stream gives a profile's requests in order of arrival. It is for one
 // goroutine.
 type Stream struct {
@@ -37,9 +42,12 @@ func NewStream(p *Profile, seed uint64) (*Stream, error) {
 		out:     rand.New(rand.NewPCG(seed, 3)),
 	}
 	arrivals := rand.New(rand.NewPCG(seed, 1))
-	if scv := p.ArrivalSCV; scv == 0 || scv == 1 {
+	switch scv := p.ArrivalSCV; {
+	case scv == 0 || scv == 1:
 		s.step = arrivals.ExpFloat64
-	} else {
+	case scv < leastSCV:
+		s.step = func() float64 { return 1 }
+	default:
 		s.step = distuv.Gamma{Alpha: 1 / scv, Beta: 1 / scv, Src: arrivals}.Rand
 	}
 	return s, nil
@@ -76,7 +84,7 @@ func (s *Stream) Next() (Request, bool) {
 func (s *Stream) length(random *rand.Rand, mean, scv float64, limit int) int {
 	v := mean
 	switch {
-	case scv == 0:
+	case scv < leastSCV:
 	case s.profile.Lengths == Gamma:
 		v = distuv.Gamma{Alpha: 1 / scv, Beta: 1 / (scv * mean), Src: random}.Rand()
 	default:
