@@ -14,7 +14,7 @@ func newModels(env environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "models",
 		Short:   "List the models of the catalogue",
-		Long:    "models lists the models whose shape is known by name; any other dense model can be given by its config.json.\n\nExit code: 0.",
+		Long:    "models lists the models whose shape is known by name; any other can be given by its config.json.\n\nExit code: 0.",
 		Example: "  pdctl models\n  pdctl models -o yaml",
 		Args:    noArguments,
 	}
@@ -28,10 +28,38 @@ func newModels(env environment) *cobra.Command {
 
 func modelTable(w io.Writer, models []perfmodel.Model) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "NAME\tPARAMETERS\tLAYERS\tHIDDEN\tHEADS\tKV HEADS\tHEAD DIM\tFFN\tKV BYTES/TOKEN (BF16)")
+	fmt.Fprintln(t, "NAME\tPARAMETERS\tACTIVE\tLAYERS\tEXPERTS\tATTENTION\tWEIGHTS\tWEIGHTS GB\tKV BYTES/TOKEN (BF16)")
 	for _, m := range models {
-		fmt.Fprintf(t, "%s\t%.1f B\t%d\t%d\t%d\t%d\t%d\t%d\t%.0f\n", m.Name, m.HeldParameters()/1e9, m.Layers, m.Hidden, m.QueryHeads, m.KVHeads,
-			m.HeadDim, m.FFN, 2*m.KVElementsPerToken())
+		fmt.Fprintf(t, "%s\t%.1f B\t%.1f B\t%d\t%s\t%s\t%s\t%.1f\t%.0f\n", m.Name, m.HeldParameters()/1e9, m.ActiveParameters()/1e9, m.Layers,
+			experts(m), attention(m), weights(m), m.WeightBytes()/1e9, 2*m.KVElementsPerToken())
 	}
 	return t.Flush()
+}
+
+func experts(m perfmodel.Model) string {
+	if m.Experts == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d of %d", m.ExpertsPerToken, m.Experts)
+}
+
+func attention(m perfmodel.Model) string {
+	kind := fmt.Sprintf("GQA %d/%d", m.QueryHeads, m.KVHeads)
+	if m.KVRank > 0 {
+		kind = fmt.Sprintf("MLA %d", m.KVRank)
+	}
+	if m.WindowLayers > 0 {
+		kind += fmt.Sprintf(", %d layers in %d tokens", m.WindowLayers, m.WindowTokens)
+	}
+	return kind
+}
+
+func weights(m perfmodel.Model) string {
+	if m.ExpertWeights != perfmodel.BF16 {
+		return string(m.ExpertWeights)
+	}
+	if m.DenseWeights != perfmodel.BF16 {
+		return string(m.DenseWeights)
+	}
+	return "bf16"
 }

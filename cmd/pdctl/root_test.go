@@ -75,7 +75,7 @@ func TestWrongCommandLines(t *testing.T) {
 		return path
 	}
 	gpu := write("gpu.yaml", "teraflops: 989\n")
-	mixture := write("config.json", `{"model_type":"mixtral","num_local_experts":8}`)
+	pictures := write("config.json", `{"model_type":"llama4","text_config":{"model_type":"llama4_text"}}`)
 	record, err := os.ReadFile("testdata/steady.json")
 	if err != nil {
 		t.Fatal(err)
@@ -97,14 +97,14 @@ func TestWrongCommandLines(t *testing.T) {
 		"unknown GPU":         {[]string{"predict", "--model", "qwen3-32b", "--gpu", "h900"}, `--gpu: GPU "h900" is not in the catalogue: use one of`},
 		"no such GPU file":    {[]string{"predict", "--model", "qwen3-32b", "--gpu", "gone.yaml"}, "--gpu: open gone.yaml"},
 		"GPU file":            {[]string{"predict", "--model", "qwen3-32b", "--gpu", gpu}, `unknown field "teraflops"; allowed are the keys that pdctl gpus -o yaml shows`},
-		"mixture of experts":  {[]string{"predict", "--model", mixture, "--gpu", "h200"}, "num_local_experts says mixture of experts"},
+		"multimodal":          {[]string{"predict", "--model", pictures, "--gpu", "h200"}, "text_config says a multimodal model"},
 		"does not fit":        {[]string{"predict", "--model", "llama-3.1-70b", "--gpu", "h200"}, "does not fit"},
 		"TP 0":                {append(predict, "--tp", "0"), "--tp is 0: allowed is 1 or more"},
 		"TP 3":                {append(predict, "--tp", "3"), "tp is 3: allowed is a divisor"},
 		"prompt of 0":         {append(predict, "--prefill", "64,0"), `"0": allowed are whole numbers from 1`},
 		"prompt is NaN":       {append(predict, "--prefill", "NaN"), `"NaN": allowed are whole numbers`},
 		"batch without x":     {append(predict, "--decode", "64"), "allowed is SEQUENCESxCONTEXT, such as 64x2048"},
-		"odd type":            {append(predict, "--kv-dtype", "fp4"), `--kv-dtype is "fp4": allowed is bf16 or fp8`},
+		"odd type":            {append(predict, "--kv-dtype", "fp4"), `--kv-dtype is "fp4": allowed is auto, bf16 or fp8`},
 		"memory over 100 %":   {append(predict, "--memory-percent", "140"), "allowed is a percentage above 0 and up to 100"},
 		"rate of 0":           {append(plan, "--rate", "0"), "allowed is a number above 0"},
 		"rate is NaN":         {append(plan, "--rate", "NaN"), "allowed is a number above 0"},

@@ -33,8 +33,8 @@ func (o *modelOptions) add(cmd *cobra.Command) {
 	f.StringVar(&o.model, "model", "", "model of the catalogue (pdctl models), or a path to its config.json")
 	f.StringVar(&o.gpu, "gpu", "", "GPU of the catalogue (pdctl gpus), or a YAML file with a GPU's peaks")
 	f.Var(o.memoryPercent, "memory-percent", "share of GPU memory that the engine takes")
-	f.StringVar(&o.kv, "kv-dtype", "bf16", "type of the KV cache: bf16 or fp8")
-	f.StringVar(&o.weights, "weight-dtype", "bf16", "type of the weights: bf16 or fp8")
+	f.StringVar(&o.kv, "kv-dtype", "auto", "type of the KV cache: bf16, fp8, or auto for what the model asks for")
+	f.StringVar(&o.weights, "weight-dtype", "auto", "type of the weights: bf16, fp8, or auto for what the model has")
 	f.IntVar(&o.batchedTokens, "max-batched-tokens", 8192, "most tokens of one prefill step: it sizes the activations")
 	f.Var(o.transferGBps, "kv-transfer", "bandwidth of a replica's KV transfer in 10^9 bytes/s; 0 is the GPU's own network")
 	f.Var(o.engineStepMs, "engine-step-ms", "time that the engine spends on a step outside the GPU; 0 is the model's prior")
@@ -101,12 +101,14 @@ func (o *modelOptions) replica(tp int, flag string) (replica perfmodel.Replica, 
 
 func elementBytes(flag, dtype string) (float64, error) {
 	switch dtype {
+	case "auto":
+		return 0, nil
 	case "bf16":
 		return 2, nil
 	case "fp8":
 		return 1, nil
 	}
-	return 0, usageError("--%s is %q: allowed is bf16 or fp8", flag, dtype)
+	return 0, usageError("--%s is %q: allowed is auto, bf16 or fp8", flag, dtype)
 }
 
 // findModel takes a name of the catalogue or the path of a config.json.

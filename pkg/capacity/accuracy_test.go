@@ -10,7 +10,12 @@ import (
 
 func qwenService(t testing.TB, o perfmodel.Options) Service {
 	t.Helper()
-	m, err := perfmodel.LookupModel("Qwen3-32B")
+	return serviceOf(t, "Qwen3-32B", o)
+}
+
+func serviceOf(t testing.TB, model string, o perfmodel.Options) Service {
+	t.Helper()
+	m, err := perfmodel.LookupModel(model)
 	if err != nil {
 		t.Fatal(err)
 	}

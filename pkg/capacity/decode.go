@@ -57,22 +57,35 @@ func contextsOf(t Traffic) contexts {
 // that prompt on average, and a prompt that waits there is long in proportion to its length.
 func strandedTokens(input Lengths) float64 { return input.Mean * (1 + input.SCV) / 2 }
 
-// stepCurve is T(x), the step of x sequences of mean context: smoothmax(roof, gemm*x) + slope*x + fixed, times slow.
+// stepCurve is T(x), the step of x sequences of mean context: smoothmax(read(x), gemm*x) + slope*x + fixed, times slow.
 type stepCurve struct {
 	roof, gemm, slope, fixed float64
+	experts, miss            float64 // of a mixture: ms to read all routed experts, share of them that a sequence does not touch
 	kv                       float64 // ms per token of context
 	slow                     float64 // at least 1: the time that prefills done on the decode replica take
 }
 
-func (c stepCurve) ms(x float64) float64 {
-	return c.slow * (math.Sqrt(c.roof*c.roof+c.gemm*c.gemm*x*x) + c.slope*x + c.fixed)
+// read is the time to read the weights that x sequences touch.
+func (c *stepCurve) read(x float64) float64 {
+	if c.experts == 0 {
+		return c.roof
+	}
+	return c.roof + c.experts*(1-math.Pow(c.miss, x))
+}
+
+func (c *stepCurve) ms(x float64) float64 {
+	read := c.read(x)
+	return c.slow * (math.Sqrt(read*read+c.gemm*c.gemm*x*x) + c.slope*x + c.fixed)
 }
 
 // msPerSequence is T'(x).
-func (c stepCurve) msPerSequence(x float64) float64 {
-	bend := 0.0
-	if c.gemm > 0 {
-		bend = c.gemm * c.gemm * x / math.Sqrt(c.roof*c.roof+c.gemm*c.gemm*x*x)
+func (c *stepCurve) msPerSequence(x float64) float64 {
+	bend, read := c.gemm*c.gemm*x, c.read(x)
+	if c.experts > 0 && c.miss > 0 {
+		bend -= read * c.experts * math.Log(c.miss) * math.Pow(c.miss, x)
+	}
+	if bend > 0 {
+		bend /= math.Sqrt(read*read + c.gemm*c.gemm*x*x)
 	}
 	return c.slow * (bend + c.slope)
 }
@@ -96,12 +109,14 @@ func (s Service) decodeWork(t Traffic) decodeWork {
 		kvTokens: max(0, s.Decode.KVCapacityTokens-strandedTokens(t.Input)),
 		maxSeqs:  s.maxSequences(),
 		step: stepCurve{
-			roof:  s.Decode.Decode.WeightReadMs,
-			gemm:  s.Decode.Decode.GEMMMsPerSequence,
-			slope: s.Decode.Decode.PerSequenceMs + s.Decode.Decode.KVMsPerToken*c.mean,
-			fixed: s.Decode.Decode.OverheadMs,
-			kv:    s.Decode.Decode.KVMsPerToken,
-			slow:  1,
+			roof:    s.Decode.Decode.WeightReadMs,
+			experts: s.Decode.Decode.ExpertReadMs,
+			miss:    s.Decode.Decode.ExpertMissShare,
+			gemm:    s.Decode.Decode.GEMMMsPerSequence,
+			slope:   s.Decode.Decode.PerSequenceMs + s.Decode.Decode.KVMsPerToken*c.mean,
+			fixed:   s.Decode.Decode.OverheadMs,
+			kv:      s.Decode.Decode.KVMsPerToken,
+			slow:    1,
 		},
 	}
 	w.pool.steps = t.Output.Mean
@@ -163,13 +178,20 @@ func (w *decodeWork) at(replicas int, requestsPerSecond float64) DecodePool {
 }
 
 // settle solves x = 1 + rate*T(x) for x = B+1: with the roofs joined as a root of squares, (K*x - M)^2 = roof^2 +
-// (gemm*x)^2 where K = 1/rate - slope and M = 1/rate + fixed, and the root with K*x > M.
+// (gemm*x)^2 where K = 1/rate - slope and M = 1/rate + fixed, and the root with K*x > M. The roof of a mixture is the read
+// of the experts that x touches: it is filled in from below, which rises to the least x that fits.
 func (d *DecodePool) settle(rate float64) {
 	x := 1.0
 	if rate > 1e-12 { // below, the batch is one request and 1/rate^2 would overflow
 		k, m := 1/rate-d.step.slope, 1/rate+d.step.fixed
 		square := k*k - d.step.gemm*d.step.gemm
-		x = (k*m + math.Sqrt(d.step.gemm*d.step.gemm*m*m+d.step.roof*d.step.roof*square)) / square
+		for range settleRounds {
+			before, read := x, d.step.read(x)
+			x = (k*m + math.Sqrt(d.step.gemm*d.step.gemm*m*m+read*read*square)) / square
+			if d.step.experts == 0 || x-before <= 1e-12*x {
+				break
+			}
+		}
 	}
 	d.StepMs = d.step.ms(x)
 	d.Sequences = d.perMs * d.steps * d.StepMs
@@ -179,6 +201,9 @@ func (d *DecodePool) settle(rate float64) {
 		d.KVLoad = held / d.kvTokens
 	}
 }
+
+// settleRounds ends the filling in of a mixture's roof, which stands still within a dozen rounds unless the load is extreme.
+const settleRounds = 60
 
 // full is a pool that no batch size would keep up: its batches are at the wall.
 func (d DecodePool) full() DecodePool {
@@ -211,18 +236,37 @@ func (d DecodePool) LoadFor(o Objective) float64 {
 }
 
 // sequencesAt is the x at which T(x) = ms: 1 or less when a sequence alone takes longer, +Inf when no batch takes as long.
-// (budget - slope*x)^2 = roof^2 + (gemm*x)^2 with budget - slope*x >= 0, the smaller root, in the form that stays sound
-// when slope equals gemm.
-func (c stepCurve) sequencesAt(ms float64) float64 {
-	budget := ms/c.slow - c.fixed
-	if budget <= c.slope+math.Sqrt(c.roof*c.roof+c.gemm*c.gemm) {
+// For a mixture it lies between those with none and with all of the experts read.
+func (c *stepCurve) sequencesAt(ms float64) float64 {
+	if c.experts == 0 {
+		return c.sequencesWithin(ms, c.roof)
+	}
+	if c.ms(1) >= ms {
 		return 1
 	}
-	growth := budget*c.slope + math.Sqrt(c.gemm*c.gemm*budget*budget+c.roof*c.roof*(c.slope*c.slope-c.gemm*c.gemm))
+	low, high := max(1, c.sequencesWithin(ms, c.roof+c.experts)), min(c.sequencesWithin(ms, c.roof), 1e12)
+	for range 60 {
+		if middle := (low + high) / 2; c.ms(middle) < ms {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return low
+}
+
+// sequencesWithin is sequencesAt with a roof: (budget - slope*x)^2 = roof^2 + (gemm*x)^2 with budget - slope*x >= 0, the
+// smaller root, in the form that stays sound when slope equals gemm.
+func (c *stepCurve) sequencesWithin(ms, roof float64) float64 {
+	budget := ms/c.slow - c.fixed
+	if budget <= c.slope+math.Sqrt(roof*roof+c.gemm*c.gemm) {
+		return 1
+	}
+	growth := budget*c.slope + math.Sqrt(c.gemm*c.gemm*budget*budget+roof*roof*(c.slope*c.slope-c.gemm*c.gemm))
 	if growth == 0 {
 		return math.Inf(1)
 	}
-	return (budget*budget - c.roof*c.roof) / growth
+	return (budget*budget - roof*roof) / growth
 }
 
 // HandoverMs is the mean time from the end of prefill to the end of the first decode step: the wait for a place within

@@ -38,7 +38,7 @@ func someServices(t *testing.T) []Service {
 	one, two := qwenService(t, perfmodel.Options{}), qwenService(t, perfmodel.Options{TP: 2})
 	small := two
 	small.Decode.KVCapacityTokens = 50_000
-	return []Service{one, two, small, {Prefill: one.Prefill, Decode: two.Decode}}
+	return []Service{one, two, small, {Prefill: one.Prefill, Decode: two.Decode}, serviceOf(t, "Qwen3-30B-A3B", perfmodel.Options{})}
 }
 
 // latencies are all that must not fall when there is more to do, nor rise when there is more to do it with.

@@ -25,10 +25,11 @@ func NewBelief(m Model, g GPU, o Options) (Belief, error) {
 	if err != nil {
 		return Belief{}, err
 	}
-	o = o.withDefaults(p)
-	gemm, read, kv := p.GEMMBf16, p.WeightReadBf16, p.KVReadBf16
-	if o.WeightBytesPerElement == 1 {
-		gemm, read = p.GEMMFP8, p.WeightReadFP8
+	o = o.withDefaults(m, p)
+	m = newRoofline(m, g, o, p).m
+	gemm, read, expertRead, kv := m.DenseWeights.gemm(p), m.DenseWeights.read(p), m.ExpertWeights.read(p), p.KVReadBf16
+	if m.ExpertParameters() > m.DenseParameters() {
+		gemm = m.ExpertWeights.gemm(p)
 	}
 	if o.KVBytesPerElement == 1 {
 		kv = p.KVReadFP8
@@ -39,12 +40,12 @@ func NewBelief(m Model, g GPU, o Options) (Belief, error) {
 	compute := math.Hypot(power, engine) // slows both kinds of matrix products together
 
 	prefill := newSpread([]float64{
-		math.Hypot(read.deviation(), engine), math.Hypot(gemm.deviation(), compute), math.Hypot(p.Attention.deviation(), compute),
+		math.Hypot(read.deviation(), engine), math.Hypot(expertRead.deviation(), engine), math.Hypot(gemm.deviation(), compute), math.Hypot(p.Attention.deviation(), compute),
 		perTokenDeviation, overhead / replica.Prefill.OverheadMs,
 	})
-	prefill.correlate(1, 2, compute*compute)
+	prefill.correlate(2, 3, compute*compute)
 	decode := newSpread([]float64{
-		math.Hypot(read.deviation(), engine), math.Hypot(gemm.deviation(), compute), perTokenDeviation,
+		math.Hypot(read.deviation(), engine), math.Hypot(expertRead.deviation(), engine), math.Hypot(gemm.deviation(), compute), perTokenDeviation,
 		overhead / replica.Decode.OverheadMs, kv.deviation(),
 	})
 	for _, s := range []*Spread{&prefill, &decode} {

@@ -28,20 +28,6 @@ type GPU struct {
 	PowerWatts        float64 `json:"powerWatts,omitempty"`
 }
 
-// Model is the shape of a dense transformer with grouped-query attention and a gated FFN (three matrices).
-type Model struct {
-	Name       string `json:"name"`
-	Layers     int    `json:"layers"`
-	Hidden     int    `json:"hidden"`
-	QueryHeads int    `json:"queryHeads"`
-	KVHeads    int    `json:"kvHeads"`
-	HeadDim    int    `json:"headDim"`
-	FFN        int    `json:"ffn"`
-	Vocab      int    `json:"vocab"`
-	// TiedEmbeddings says that the input embedding is the output head's matrix, held once.
-	TiedEmbeddings bool `json:"tiedEmbeddings,omitempty"`
-}
-
 type gpuEntry struct {
 	GPU
 	// Aliases are short names for the form that people mean when they leave it out.
@@ -53,7 +39,9 @@ type gpuEntry struct {
 
 type modelEntry struct {
 	Model
-	Source string `json:"source"`
+	// Aliases are further names of the same shape.
+	Aliases []string `json:"aliases,omitempty"`
+	Source  string   `json:"source"`
 }
 
 var (
@@ -128,14 +116,14 @@ func Models() []Model {
 	return all
 }
 
-// LookupModel finds a model by its catalogue name; case, an owner before a slash ("Qwen/Qwen3-32B") and the "Meta-" of old
-// Llama names do not matter.
+// LookupModel finds a model by its catalogue name or alias; case, an owner before a slash ("Qwen/Qwen3-32B"), the "Meta-" of
+// old Llama names and a last "-Instruct" do not matter.
 func LookupModel(name string) (Model, error) {
 	want := name[strings.LastIndexByte(name, '/')+1:]
-	want = strings.TrimPrefix(normal(want), "meta-")
+	want = strings.TrimSuffix(strings.TrimPrefix(normal(want), "meta-"), "-instruct")
 	var names []string
 	for _, e := range modelCatalogue() {
-		if normal(e.Name) == want {
+		if normal(e.Name) == want || slices.Contains(e.Aliases, want) {
 			return e.Model, nil
 		}
 		names = append(names, e.Name)

@@ -4,19 +4,20 @@ import "math"
 
 // The coefficients of a step as vectors, in the order of these names: what calibration learns.
 var (
-	PrefillNames  = [...]string{"weightReadMs", "gemmMsPerToken", "attentionMsPerTokenSquared", "perTokenMs", "overheadMs"}
-	DecodeNames   = [...]string{"weightReadMs", "gemmMsPerSequence", "perSequenceMs", "overheadMs", "kvMsPerToken"}
+	PrefillNames  = [...]string{"weightReadMs", "expertReadMs", "gemmMsPerToken", "attentionMsPerTokenSquared", "perTokenMs", "overheadMs"}
+	DecodeNames   = [...]string{"weightReadMs", "expertReadMs", "gemmMsPerSequence", "perSequenceMs", "overheadMs", "kvMsPerToken"}
 	TransferNames = [...]string{"latencyMs", "msPerToken"}
 )
 
 // Coefficients are p's in the order of PrefillNames.
 func (p Prefill) Coefficients() []float64 {
-	return []float64{p.WeightReadMs, p.GEMMMsPerToken, p.AttentionMsPerTokenSquared, p.PerTokenMs, p.OverheadMs}
+	return []float64{p.WeightReadMs, p.ExpertReadMs, p.GEMMMsPerToken, p.AttentionMsPerTokenSquared, p.PerTokenMs, p.OverheadMs}
 }
 
 // WithCoefficients is p with the coefficients c, in the order of PrefillNames.
 func (p Prefill) WithCoefficients(c []float64) Prefill {
-	p.WeightReadMs, p.GEMMMsPerToken, p.AttentionMsPerTokenSquared, p.PerTokenMs, p.OverheadMs = c[0], c[1], c[2], c[3], c[4]
+	p.WeightReadMs, p.ExpertReadMs, p.GEMMMsPerToken = c[0], c[1], c[2]
+	p.AttentionMsPerTokenSquared, p.PerTokenMs, p.OverheadMs = c[3], c[4], c[5]
 	return p
 }
 
@@ -24,27 +25,29 @@ func (p Prefill) WithCoefficients(c []float64) Prefill {
 // returns the step's ms. A step is homogeneous in its coefficients: ms is the sum of each times its gradient.
 func (p Prefill) Gradient(newTokens, attention float64, g []float64) float64 {
 	n := clean(newTokens)
-	byRead, byGEMM := roofShares(p.WeightReadMs, p.GEMMMsPerToken*n)
-	g[0], g[1], g[2], g[3], g[4] = byRead, byGEMM*n, clean(attention), n, 1
+	experts := touched(p.ExpertMissShare, n)
+	byRead, byGEMM := roofShares(p.WeightReadMs+p.ExpertReadMs*experts, p.GEMMMsPerToken*n)
+	g[0], g[1], g[2], g[3], g[4], g[5] = byRead, byRead*experts, byGEMM*n, clean(attention), n, 1
 	return p.BatchMs(newTokens, attention)
 }
 
 // Coefficients are d's in the order of DecodeNames.
 func (d Decode) Coefficients() []float64 {
-	return []float64{d.WeightReadMs, d.GEMMMsPerSequence, d.PerSequenceMs, d.OverheadMs, d.KVMsPerToken}
+	return []float64{d.WeightReadMs, d.ExpertReadMs, d.GEMMMsPerSequence, d.PerSequenceMs, d.OverheadMs, d.KVMsPerToken}
 }
 
 // WithCoefficients is d with the coefficients c, in the order of DecodeNames.
 func (d Decode) WithCoefficients(c []float64) Decode {
-	d.WeightReadMs, d.GEMMMsPerSequence, d.PerSequenceMs, d.OverheadMs, d.KVMsPerToken = c[0], c[1], c[2], c[3], c[4]
+	d.WeightReadMs, d.ExpertReadMs, d.GEMMMsPerSequence = c[0], c[1], c[2]
+	d.PerSequenceMs, d.OverheadMs, d.KVMsPerToken = c[3], c[4], c[5]
 	return d
 }
 
 // Gradient is as of Prefill, for StepMs and DecodeNames.
 func (d Decode) Gradient(sequences, contextTokens float64, g []float64) float64 {
 	b := clean(sequences)
-	byRead, byGEMM := roofShares(d.WeightReadMs, d.GEMMMsPerSequence*b)
-	g[0], g[1], g[2], g[3], g[4] = byRead, byGEMM*b, b, 1, clean(contextTokens)
+	byRead, byGEMM := roofShares(d.ReadMs(b), d.GEMMMsPerSequence*b)
+	g[0], g[1], g[2], g[3], g[4], g[5] = byRead, byRead*touched(d.ExpertMissShare, b), byGEMM*b, b, 1, clean(contextTokens)
 	return d.StepMs(sequences, contextTokens)
 }
 

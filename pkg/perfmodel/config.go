@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
 
-// hfConfig is what a Hugging Face config.json says of a dense grouped-query transformer, and of what makes it something else.
+// hfConfig is what a Hugging Face config.json says of a model of a known type.
 type hfConfig struct {
 	Name       string `json:"_name_or_path"`
 	ModelType  string `json:"model_type"`
@@ -26,34 +27,64 @@ type hfConfig struct {
 
 	SlidingWindow    *int     `json:"sliding_window"`
 	UseSlidingWindow *bool    `json:"use_sliding_window"`
+	MaxWindowLayers  *int     `json:"max_window_layers"`
 	LayerTypes       []string `json:"layer_types"`
+
+	Experts          int   `json:"num_experts"`
+	LocalExperts     int   `json:"num_local_experts"`
+	RoutedExperts    int   `json:"n_routed_experts"`
+	ExpertsPerToken  int   `json:"num_experts_per_tok"`
+	ExpertFFN        int   `json:"moe_intermediate_size"`
+	SharedExperts    int   `json:"n_shared_experts"`
+	SharedFFN        int   `json:"shared_expert_intermediate_size"`
+	FirstDense       int   `json:"first_k_dense_replace"`
+	DenseLayers      []int `json:"mlp_only_layers"`
+	SparseStep       *int  `json:"decoder_sparse_step"`
+	ExpertLayerEvery *int  `json:"moe_layer_freq"`
+
+	KVRank   *int `json:"kv_lora_rank"`
+	QRank    *int `json:"q_lora_rank"`
+	RopeDim  int  `json:"qk_rope_head_dim"`
+	NopeDim  int  `json:"qk_nope_head_dim"`
+	ValueDim int  `json:"v_head_dim"`
+
+	Quantization *hfQuantization `json:"quantization_config"`
 }
 
-// denseTypes are the values of model_type whose layers have the shape of Model.
-var denseTypes = []string{"llama", "mistral", "qwen2", "qwen3"}
+// family says which fields of a config.json mean something for a model_type.
+type family struct {
+	experts, latent bool
+}
+
+// families are the values of model_type that are known.
+var families = map[string]family{
+	"llama": {}, "mistral": {}, "qwen2": {}, "qwen3": {},
+	"qwen2_moe": {experts: true}, "qwen3_moe": {experts: true}, "mixtral": {experts: true}, "gpt_oss": {experts: true},
+	"deepseek_v2": {experts: true, latent: true}, "deepseek_v3": {experts: true, latent: true}, "kimi_k2": {experts: true, latent: true},
+}
 
 // refusedFields name what Model does not describe, each with the reason.
 var refusedFields = []struct{ field, reason string }{
-	{"num_experts", "mixture of experts"},
-	{"num_local_experts", "mixture of experts"},
-	{"n_routed_experts", "mixture of experts"},
-	{"moe_intermediate_size", "mixture of experts"},
-	{"kv_lora_rank", "multi-head latent attention"},
-	{"q_lora_rank", "multi-head latent attention"},
-	{"quantization_config", "quantised weights"},
-	{"compression_config", "quantised weights"},
+	{"compression_config", "weights compressed in a way that is not modelled"},
 	{"text_config", "a multimodal model"},
 	{"vision_config", "a multimodal model"},
 	{"is_encoder_decoder", "an encoder-decoder model"},
 	{"linear_num_value_heads", "linear attention"},
 	{"ssm_cfg", "a state-space model"},
+	{"index_topk", "sparse attention"},
 }
+
+// expertFields and latentFields mean something only in a family that has such parts.
+var (
+	expertFields = []string{"num_experts", "num_local_experts", "n_routed_experts", "moe_intermediate_size"}
+	latentFields = []string{"kv_lora_rank", "q_lora_rank"}
+)
 
 // maxConfigBytes is far above any config.json and keeps a wrong file from being parsed at length.
 const maxConfigBytes = 1 << 20
 
-// ParseConfig reads a Hugging Face config.json of a dense transformer with grouped-query attention in 16-bit weights. Anything
-// else is refused, naming the field that says so.
+// ParseConfig reads a Hugging Face config.json: dense transformers with grouped-query attention, mixtures of experts, and
+// latent attention, in 16 bits or quantised. Anything else is refused, naming the field that says so.
 func ParseConfig(config []byte) (Model, error) {
 	m, err := parseConfig(config)
 	if err != nil {
@@ -72,7 +103,7 @@ func parseConfig(config []byte) (Model, error) {
 	}
 	for _, r := range refusedFields {
 		if saysSomething(fields[r.field]) {
-			return Model{}, fmt.Errorf("%s says %s: only dense transformers with grouped-query attention are modelled", r.field, r.reason)
+			return Model{}, fmt.Errorf("%s says %s: that is not modelled", r.field, r.reason)
 		}
 	}
 	var c hfConfig
@@ -82,10 +113,14 @@ func parseConfig(config []byte) (Model, error) {
 		}
 		return Model{}, err
 	}
-	if err := c.refuse(); err != nil {
+	f, known := families[c.ModelType]
+	if !known {
+		return Model{}, fmt.Errorf("model_type is %q: allowed is %s", c.ModelType, strings.Join(slices.Sorted(maps.Keys(families)), ", "))
+	}
+	if err := f.refuse(c.ModelType, fields); err != nil {
 		return Model{}, err
 	}
-	m, err := c.model()
+	m, err := c.model(f)
 	if err != nil {
 		return Model{}, err
 	}
@@ -97,29 +132,28 @@ func saysSomething(raw json.RawMessage) bool {
 	return !slices.Contains([]string{"", "null", "false", "0", "{}", "[]"}, string(bytes.TrimSpace(raw)))
 }
 
-func (c hfConfig) refuse() error {
-	if !slices.Contains(denseTypes, c.ModelType) {
-		return fmt.Errorf("model_type is %q: allowed is %s", c.ModelType, strings.Join(denseTypes, ", "))
-	}
-	for _, dtype := range []string{c.DType, c.NewDType} {
-		if !slices.Contains([]string{"", "bfloat16", "float16"}, dtype) {
-			return fmt.Errorf("torch_dtype is %q: allowed is bfloat16 or float16", dtype)
+// refuse finds fields that a model_type without such parts should not have.
+func (f family) refuse(modelType string, fields map[string]json.RawMessage) error {
+	for _, name := range expertFields {
+		if !f.experts && saysSomething(fields[name]) {
+			return fmt.Errorf("%s says mixture of experts, which model_type %q is not", name, modelType)
 		}
 	}
-	// Qwen names a window and switches it off; Mistral has no switch.
-	if c.SlidingWindow != nil && (c.UseSlidingWindow == nil || *c.UseSlidingWindow) {
-		return fmt.Errorf("sliding_window is %d: only full attention is modelled", *c.SlidingWindow)
-	}
-	for _, layer := range c.LayerTypes {
-		if layer != "full_attention" {
-			return fmt.Errorf("layer_types names %q: only full_attention is modelled", layer)
+	for _, name := range latentFields {
+		if !f.latent && saysSomething(fields[name]) {
+			return fmt.Errorf("%s says multi-head latent attention, which model_type %q has not", name, modelType)
 		}
 	}
 	return nil
 }
 
 // model fills what a config.json may leave out as the transformers library does.
-func (c hfConfig) model() (Model, error) {
+func (c hfConfig) model(f family) (Model, error) {
+	for _, dtype := range []string{c.DType, c.NewDType} {
+		if !slices.Contains([]string{"", "bfloat16", "float16"}, dtype) {
+			return Model{}, fmt.Errorf("torch_dtype is %q: allowed is bfloat16 or float16", dtype)
+		}
+	}
 	m := Model{
 		Name: c.Name, Layers: c.Layers, Hidden: c.Hidden, QueryHeads: c.QueryHeads, KVHeads: c.QueryHeads,
 		FFN: c.FFN, Vocab: c.Vocab, TiedEmbeddings: c.Tied,
@@ -130,13 +164,112 @@ func (c hfConfig) model() (Model, error) {
 	if c.KVHeads != nil {
 		m.KVHeads = *c.KVHeads
 	}
+	for _, field := range []struct {
+		name       string
+		value, low int
+	}{
+		{"num_hidden_layers", c.Layers, 1}, {"hidden_size", c.Hidden, 1}, {"num_attention_heads", c.QueryHeads, 1},
+		{"num_key_value_heads", m.KVHeads, 1}, {"intermediate_size", c.FFN, 1}, {"vocab_size", c.Vocab, 1},
+	} {
+		if field.value < field.low || field.value > largest {
+			return Model{}, fmt.Errorf("%s is %d: allowed is %d to %d", field.name, field.value, field.low, largest)
+		}
+	}
+	steps := []func(*Model) error{c.heads, c.windows}
+	if f.latent {
+		steps[0] = c.latent
+	}
+	if f.experts {
+		steps = append(steps, c.mixture)
+	}
+	if c.Quantization != nil {
+		steps = append(steps, c.Quantization.apply)
+	}
+	for _, step := range steps {
+		if err := step(&m); err != nil {
+			return Model{}, err
+		}
+	}
+	return m, nil
+}
+
+func (c hfConfig) heads(m *Model) error {
 	switch {
 	case c.HeadDim != nil:
 		m.HeadDim = *c.HeadDim
 	case c.QueryHeads > 0 && c.Hidden%c.QueryHeads == 0:
 		m.HeadDim = c.Hidden / c.QueryHeads
 	default:
-		return Model{}, fmt.Errorf("head_dim is missing and hidden_size %d does not divide over num_attention_heads %d", c.Hidden, c.QueryHeads)
+		return fmt.Errorf("head_dim is missing and hidden_size %d does not divide over num_attention_heads %d", c.Hidden, c.QueryHeads)
 	}
-	return m, nil
+	return nil
+}
+
+func (c hfConfig) latent(m *Model) error {
+	if c.KVRank == nil || *c.KVRank < 1 {
+		return fmt.Errorf("kv_lora_rank is missing: allowed is 1 or more for model_type %q", c.ModelType)
+	}
+	m.KVRank, m.RopeDim, m.NopeDim, m.ValueDim = *c.KVRank, c.RopeDim, c.NopeDim, c.ValueDim
+	m.KVHeads = c.QueryHeads // every head has its own keys and values, made from the latent
+	if c.QRank != nil {
+		m.QRank = *c.QRank
+	}
+	return nil
+}
+
+func (c hfConfig) windows(m *Model) error {
+	// Qwen names a window and switches it off; Mistral has no switch.
+	on := c.SlidingWindow != nil && (c.UseSlidingWindow == nil || *c.UseSlidingWindow)
+	if on && *c.SlidingWindow < 1 {
+		return fmt.Errorf("sliding_window is %d: allowed is 1 or more, or null", *c.SlidingWindow)
+	}
+	layers := 0
+	for _, kind := range c.LayerTypes {
+		switch kind {
+		case "sliding_attention":
+			layers++
+		case "full_attention":
+		default:
+			return fmt.Errorf("layer_types names %q: allowed are full_attention and sliding_attention", kind)
+		}
+	}
+	switch {
+	case len(c.LayerTypes) > 0 && len(c.LayerTypes) != c.Layers:
+		return fmt.Errorf("layer_types names %d layers, num_hidden_layers %d: they must be the same", len(c.LayerTypes), c.Layers)
+	case layers > 0 && !on:
+		return fmt.Errorf("layer_types names sliding_attention, but sliding_window is not set")
+	case on && len(c.LayerTypes) == 0:
+		layers = c.Layers
+		if c.MaxWindowLayers != nil && c.UseSlidingWindow != nil {
+			layers = max(0, c.Layers-*c.MaxWindowLayers) // Qwen: the first ones attend to all
+		}
+	}
+	if layers > 0 {
+		m.WindowTokens, m.WindowLayers = *c.SlidingWindow, layers
+	}
+	return nil
+}
+
+func (c hfConfig) mixture(m *Model) error {
+	m.Experts = max(c.Experts, c.LocalExperts, c.RoutedExperts)
+	m.ExpertsPerToken, m.ExpertFFN = c.ExpertsPerToken, c.ExpertFFN
+	switch {
+	case m.Experts < 1:
+		return fmt.Errorf("the number of experts is missing: model_type %q has num_experts, num_local_experts or n_routed_experts", c.ModelType)
+	case m.ExpertsPerToken < 1:
+		return fmt.Errorf("num_experts_per_tok is %d: allowed is 1 to the %d experts", m.ExpertsPerToken, m.Experts)
+	case c.SparseStep != nil && *c.SparseStep != 1:
+		return fmt.Errorf("decoder_sparse_step is %d: allowed is 1", *c.SparseStep)
+	case c.ExpertLayerEvery != nil && *c.ExpertLayerEvery != 1:
+		return fmt.Errorf("moe_layer_freq is %d: allowed is 1", *c.ExpertLayerEvery)
+	}
+	m.SharedFFN = c.SharedExperts*c.ExpertFFN + c.SharedFFN
+	m.DenseLayers = max(len(c.DenseLayers), c.FirstDense)
+	if m.ExpertFFN == 0 { // Mixtral and gpt-oss name the expert's width as a dense model does the FFN's
+		m.ExpertFFN = c.FFN
+	}
+	if m.DenseLayers == 0 {
+		m.FFN = 0
+	}
+	return nil
 }

@@ -39,22 +39,32 @@ func TestParseConfigRefusesNamingTheField(t *testing.T) {
 		return strings.Replace(qwen3Config, old, new, 1)
 	}
 	for name, c := range map[string]struct{ config, want string }{
-		"empty":            {"", "not a JSON object"},
-		"array":            {"[]", "not a JSON object"},
-		"too long":         {strings.Repeat(" ", maxConfigBytes+1), "allowed is up to"},
-		"other type":       {change(`"qwen3"`, `"gpt2"`), `model_type is "gpt2": allowed is llama`},
-		"experts":          {change(`{`, `{"num_experts": 128,`), "num_experts says mixture of experts"},
-		"experts, Mixtral": {change(`{`, `{"num_local_experts": 8,`), "num_local_experts"},
-		"MLA":              {change(`{`, `{"kv_lora_rank": 512,`), "kv_lora_rank says multi-head latent attention"},
-		"quantised":        {change(`{`, `{"quantization_config": {"quant_method": "awq"},`), "quantization_config says quantised weights"},
-		"float32":          {change(`bfloat16`, `float32`), `torch_dtype is "float32"`},
-		"sliding window":   {change(`"sliding_window": null, "use_sliding_window": false`, `"sliding_window": 4096`), "sliding_window is 4096"},
-		"hybrid":           {change(`{`, `{"layer_types": ["full_attention", "sliding_attention"],`), "layer_types"},
-		"wrong type":       {change(`64,`, `"64",`), "num_hidden_layers is a string"},
-		"no layers":        {change(`"num_hidden_layers": 64`, `"num_hidden_layers": 0`), "layers is 0"},
-		"huge":             {change(`25600`, `99999999999`), "ffn is 99999999999"},
-		"no head size":     {change(`"head_dim": 128,`, ``), ""},
-		"uneven heads":     {change(`"num_key_value_heads": 8`, `"num_key_value_heads": 7`), "64 query heads do not divide over 7 KV heads"},
+		"empty":               {"", "not a JSON object"},
+		"array":               {"[]", "not a JSON object"},
+		"too long":            {strings.Repeat(" ", maxConfigBytes+1), "allowed is up to"},
+		"other type":          {change(`"qwen3"`, `"gpt2"`), `model_type is "gpt2": allowed is deepseek_v2`},
+		"experts":             {change(`{`, `{"num_experts": 128,`), "num_experts says mixture of experts"},
+		"experts, Mixtral":    {change(`{`, `{"num_local_experts": 8,`), "num_local_experts"},
+		"MLA":                 {change(`{`, `{"kv_lora_rank": 512,`), "kv_lora_rank says multi-head latent attention"},
+		"quantised":           {change(`{`, `{"quantization_config": {"quant_method": "awq"},`), `quantization_config: bits is 0: allowed is 4 for quant_method "awq"`},
+		"float32":             {change(`bfloat16`, `float32`), `torch_dtype is "float32"`},
+		"sliding window":      {change(`"sliding_window": null, "use_sliding_window": false`, `"sliding_window": -1`), "sliding_window is -1"},
+		"hybrid":              {change(`{`, `{"layer_types": ["full_attention", "sliding_attention"],`), "layer_types names 2 layers, num_hidden_layers 64"},
+		"linear layers":       {change(`{`, `{"layer_types": ["linear_attention"],`), `layer_types names "linear_attention"`},
+		"window not set":      {strings.Replace(mixtralConfig, `{`, `{"layer_types": ["sliding_attention", "full_attention"],`, 1), "sliding_window is not set"},
+		"no experts":          {strings.Replace(mixtralConfig, `"num_local_experts": 8`, `"num_local_experts": 0`, 1), "the number of experts is missing"},
+		"too many per token":  {strings.Replace(mixtralConfig, `"num_experts_per_tok": 2`, `"num_experts_per_tok": 9`, 1), "expertsPerToken is 9"},
+		"every other layer":   {strings.Replace(mixtralConfig, `{`, `{"decoder_sparse_step": 2,`, 1), "decoder_sparse_step is 2"},
+		"no latent":           {strings.Replace(mixtralConfig, `mixtral`, `deepseek_v3`, 1), "kv_lora_rank is missing"},
+		"quantised otherwise": {change(`{`, `{"quantization_config": {"quant_method": "bitsandbytes"},`), `quant_method is "bitsandbytes"`},
+		"3 bits":              {change(`{`, `{"quantization_config": {"quant_method": "gptq", "bits": 3},`), "bits is 3"},
+		"NVFP4":               {change(`{`, `{"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"},`), `quant_algo is "NVFP4"`},
+		"KV of 4 bits":        {change(`{`, `{"quantization_config": {"quant_method": "fp8", "kv_cache_scheme": {"num_bits": 4, "type": "float"}},`), "kv_cache_scheme is 4 bits"},
+		"wrong type":          {change(`64,`, `"64",`), "num_hidden_layers is a string"},
+		"no layers":           {change(`"num_hidden_layers": 64`, `"num_hidden_layers": 0`), "layers is 0"},
+		"huge":                {change(`25600`, `99999999999`), "intermediate_size is 99999999999"},
+		"no head size":        {change(`"head_dim": 128,`, ``), ""},
+		"uneven heads":        {change(`"num_key_value_heads": 8`, `"num_key_value_heads": 7`), "64 query heads do not divide over 7 KV heads"},
 		"head size unclear": {strings.Replace(change(`"head_dim": 128,`, ``), `"num_attention_heads": 64`, `"num_attention_heads": 63`, 1),
 			"head_dim is missing"},
 	} {
@@ -70,6 +80,50 @@ func TestParseConfigRefusesNamingTheField(t *testing.T) {
 				t.Errorf("ParseConfig: %v, want it to say %q", err, c.want)
 			}
 		})
+	}
+}
+
+const mixtralConfig = `{"model_type": "mixtral", "num_hidden_layers": 2, "hidden_size": 4096, "num_attention_heads": 32, "num_key_value_heads": 8,
+  "intermediate_size": 14336, "vocab_size": 32000, "num_local_experts": 8, "num_experts_per_tok": 2, "sliding_window": null}`
+
+// Configurations as publishers write them, cut down to what is read.
+func TestParseConfigReadsMixturesLatentsWindowsAndQuantisation(t *testing.T) {
+	for catalogue, config := range map[string]string{
+		"DeepSeek-V3": `{"model_type":"deepseek_v3","first_k_dense_replace":3,"hidden_size":7168,"intermediate_size":18432,"kv_lora_rank":512,
+			"moe_intermediate_size":2048,"moe_layer_freq":1,"n_routed_experts":256,"n_shared_experts":1,"num_attention_heads":128,"num_experts_per_tok":8,
+			"num_hidden_layers":61,"num_key_value_heads":128,"num_nextn_predict_layers":1,"q_lora_rank":1536,"qk_nope_head_dim":128,"qk_rope_head_dim":64,
+			"v_head_dim":128,"vocab_size":129280,"torch_dtype":"bfloat16","quantization_config":{"fmt":"e4m3","quant_method":"fp8","weight_block_size":[128,128]}}`,
+		"Qwen3-30B-A3B": `{"model_type":"qwen3_moe","decoder_sparse_step":1,"mlp_only_layers":[],"head_dim":128,"hidden_size":2048,"intermediate_size":6144,
+			"moe_intermediate_size":768,"num_attention_heads":32,"num_experts":128,"num_experts_per_tok":8,"num_hidden_layers":48,"num_key_value_heads":4,
+			"sliding_window":null,"use_sliding_window":false,"vocab_size":151936}`,
+		"gpt-oss-20b": `{"model_type":"gpt_oss","head_dim":64,"hidden_size":2880,"intermediate_size":2880,"layer_types":[` +
+			strings.TrimSuffix(strings.Repeat(`"sliding_attention","full_attention",`, 12), ",") + `],"num_attention_heads":64,"num_experts_per_tok":4,
+			"num_hidden_layers":24,"num_key_value_heads":8,"num_local_experts":32,"sliding_window":128,"vocab_size":201088,
+			"quantization_config":{"quant_method":"mxfp4","modules_to_not_convert":["model.layers.*.self_attn","model.layers.*.mlp.router","model.embed_tokens","lm_head"]}}`,
+		"Qwen3-4B": `{"model_type":"qwen3","hidden_size":2560,"intermediate_size":9728,"num_hidden_layers":36,"num_attention_heads":32,"num_key_value_heads":8,
+			"head_dim":128,"vocab_size":151936,"tie_word_embeddings":true}`,
+	} {
+		want, err := LookupModel(catalogue)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ParseConfig([]byte(config))
+		got.Name = want.Name
+		if err != nil || got != want {
+			t.Errorf("ParseConfig of %s = %+v, %v, want %+v", catalogue, got, err, want)
+		}
+	}
+	for quantization, want := range map[string]Model{
+		`{"quant_method":"awq","bits":4,"group_size":128}`:                                                          {DenseWeights: INT4},
+		`{"quant_method":"gptq","bits":4}`:                                                                          {DenseWeights: INT4},
+		`{"quant_method":"fp8","kv_cache_scheme":{"num_bits":8,"type":"float"}}`:                                    {DenseWeights: FP8, KVBytesPerElement: 1},
+		`{"quant_method":"modelopt","quant_algo":"FP8","kv_cache_quant_algo":"FP8"}`:                                {DenseWeights: FP8, KVBytesPerElement: 1},
+		`{"quant_method":"compressed-tensors","config_groups":{"group_0":{"weights":{"num_bits":4,"type":"int"}}}}`: {DenseWeights: INT4},
+	} {
+		got, err := ParseConfig([]byte(strings.Replace(qwen3Config, `{`, `{"quantization_config":`+quantization+`,`, 1)))
+		if err != nil || got.DenseWeights != want.DenseWeights || got.ExpertWeights != "" || got.KVBytesPerElement != want.KVBytesPerElement {
+			t.Errorf("%s: %+v, %v, want %+v", quantization, got, err, want)
+		}
 	}
 }
 

@@ -9,14 +9,16 @@
 // # Formulas
 //
 // Symbols: L layers, h hidden, nq and nkv heads of size d, P the parameters that a step reads (all but the input embedding),
-// P_layers the same without the output head, n new tokens after c cached, B sequences, S their summed context. TP GPUs act
-// as one device of TP times the FLOP/s, the bandwidth and the memory; weights are held once per replica.
+// P_a those of the layers that one token goes through, n new tokens after c cached, B sequences, S their summed context. TP
+// GPUs act as one device of TP times the FLOP/s, the bandwidth and the memory; weights are held once per replica.
 //
 //	weight bytes W  = P * bytes(weight)                             textbook
-//	KV bytes/token  = 2 * L * max(nkv, TP) * d * bytes(KV)          textbook; a KV head is copied where TP exceeds nkv
-//	GEMM FLOPs      = 2 * P_layers * n                              textbook
+//	KV bytes/token  = 2 * L * nkv * d * bytes(KV)                   textbook; counted once, though a KV head is held twice
+//	                                                                where TP is twice nkv
+//	GEMM FLOPs      = 2 * P_a * n                                   textbook
 //	attention FLOPs = 2 * L * nq * d * (n^2 + 2*n*c)                derived, causal mask; form of DistServe (OSDI 2024)
 //	prefill  T_p    = smoothmax(W/bw, GEMM(n)) + q*(n^2 + 2*n*c) + n*per token + overhead
+//	chunked  T_p    = (k-1)*w(chunk) + w(rest) + q*(n^2 + 2*n*c)    Dynamo; the chunks' attention sums to the whole's
 //	decode   T_d    = smoothmax(W/bw, GEMM(B)) + B*per sequence + overhead + kappa*S, kappa = KV bytes per token/bw
 //	all-reduce      = 2*L times (latency + 2*(TP-1)/TP * n*h*2 bytes / link), a ring
 //	transfer        = latency + tokens * KV bytes per token / NIC
@@ -24,7 +26,24 @@
 //
 // Each rate is the peak times a share that data/priors.json gives with its spread and its source. They describe the
 // GPU work of a lean engine: the time of a real engine's scheduler is in stepMs with a wide spread and is meant to be
-// learnt from the service. T_d is affine in S on purpose: k steps of an unchanged batch sum exactly.
+// learnt from the service (package calibrate). T_d is affine in S on purpose: k steps of an unchanged batch sum exactly.
 //
-// Not modelled: mixture of experts, MLA, quantised weights other than fp8, sliding windows, chunked prefill, pipeline parallelism.
+// # What some models have
+//
+//	experts         a step of n tokens reads the share 1 - (1 - k/E)^n of E routed experts, k per token       derived, even routing
+//	MLA             cache: L * (latent + rope) elements per token, held on every GPU of TP; prefill FLOPs with heads of
+//	                nope + rope for scores and v for values; decode multiplies the latent itself,
+//	                2*nq*(2*latent + rope) FLOPs per token and layer, so kappa is the larger of reading and multiplying
+//	                                                                                            DeepSeek-V2 report (2024)
+//	windows         layers that look back w tokens cost n*w in place of n^2 and hold w tokens per sequence
+//	narrow weights  bytes with their scales; fp8 multiplies in fp8, 4 bits are unpacked and multiply in 16 bits
+//
+// # Parallelism beside TP
+//
+// DP groups of TP GPUs hold all but the routed experts once each; the experts are spread over all TP*DP GPUs, and tokens go
+// out to them and back (two all-to-alls per layer with experts). PP stages split layers and memory; a token passes
+// them one after the other, each with its share of the sequences as a batch. One prompt is not taken apart over
+// stages: prefill under PP is a step's latency, not the throughput that several prompts reach together.
+//
+// Not modelled: linear and sparse attention, multi-token prediction, nvfp4, encoders of pictures.
 package perfmodel

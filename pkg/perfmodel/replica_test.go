@@ -148,8 +148,11 @@ func TestTensorParallelGains(t *testing.T) {
 	if two.KVCapacityTokens < 2*one.KVCapacityTokens {
 		t.Errorf("TP 2 holds %.0f tokens, TP 1 %.0f: the weights are held once", two.KVCapacityTokens, one.KVCapacityTokens)
 	}
-	if sixteen := mustReplica(t, "Qwen3-32B", "H200-SXM", Options{TP: 16}); sixteen.KVBytesPerToken != 2*one.KVBytesPerToken {
-		t.Errorf("16 GPUs for 8 KV heads hold %.0f bytes per token, want twice %.0f", sixteen.KVBytesPerToken, one.KVBytesPerToken)
+	// A KV head that two GPUs hold takes twice the memory, but is one head.
+	eight, sixteen := mustReplica(t, "Qwen3-32B", "H200-SXM", Options{TP: 8}), mustReplica(t, "Qwen3-32B", "H200-SXM", Options{TP: 16})
+	if sixteen.KVBytesPerToken != one.KVBytesPerToken || sixteen.KVCapacityTokens > 1.2*eight.KVCapacityTokens {
+		t.Errorf("16 GPUs for 8 KV heads hold %.0f tokens of %.0f bytes, 8 GPUs %.0f: the heads are held twice",
+			sixteen.KVCapacityTokens, sixteen.KVBytesPerToken, eight.KVCapacityTokens)
 	}
 }
 

@@ -4,63 +4,102 @@ import "math"
 
 // roofline turns peaks and priors into the coefficients of one replica. doc.go states the formulas.
 type roofline struct {
-	m  Model
-	g  GPU
-	o  Options
-	p  priors
-	tp float64
+	m Model
+	g GPU
+	o Options
+	p priors
+	// tp GPUs share one copy of what every token needs; dp such groups share the routed experts; pp stages split the layers.
+	tp, dp, pp float64
 }
 
 const msPerSecond = 1000
 
+// wide is the number of GPUs that work on a layer.
+func (r roofline) wide() float64 { return r.tp * r.dp }
+
 func (r roofline) prefill() Prefill {
-	layersMs, tokenMs := r.allReduce()
-	attention := 2 * float64(r.m.Layers) * float64(r.m.QueryHeads) * float64(r.m.HeadDim)
+	layersMs, tokenMs := r.exchange()
 	return Prefill{
 		WeightReadMs:               r.weightReadMs(),
-		GEMMMsPerToken:             2 * r.m.LayerParameters() / r.gemmFLOPs() * msPerSecond,
-		AttentionMsPerTokenSquared: attention / (r.tp * r.g.Bf16FLOPs * r.p.Attention.Mean) * msPerSecond,
-		PerTokenMs:                 r.elementwiseMs() + tokenMs,
+		ExpertReadMs:               r.expertReadMs(),
+		ExpertMissShare:            r.missShare(),
+		GEMMMsPerToken:             r.gemmMs(),
+		AttentionMsPerTokenSquared: r.fullLayers() * r.m.prefillAttentionFLOPs() / 2 * r.attentionMsPerFLOP(),
+		PerTokenMs:                 r.elementwiseMs() + tokenMs + r.m.windowLayers()*float64(r.m.WindowTokens)*r.m.prefillAttentionFLOPs()*r.attentionMsPerFLOP(),
 		OverheadMs:                 r.overheadMs() + layersMs,
 	}
 }
 
+// decode lets each of the pipeline's stages hold its share of the sequences: a token passes all stages, and in each its batch
+// is that share.
 func (r roofline) decode() Decode {
-	layersMs, tokenMs := r.allReduce()
+	layersMs, tokenMs := r.exchange()
+	head := 2 * r.m.HeadParameters() / (r.wide() * BF16.multiply(r.g, r.p)) * msPerSecond
+	windows := r.m.KVElementsPerSequence() * r.kvMsPerElement()
 	return Decode{
 		WeightReadMs:      r.weightReadMs(),
-		GEMMMsPerSequence: 2 * r.m.ReadParameters() / r.gemmFLOPs() * msPerSecond,
-		PerSequenceMs:     r.elementwiseMs() + tokenMs,
+		ExpertReadMs:      r.expertReadMs(),
+		ExpertMissShare:   math.Pow(r.missShare(), 1/r.pp),
+		GEMMMsPerSequence: (r.gemmMs() + head) / r.pp,
+		PerSequenceMs:     (r.elementwiseMs() + tokenMs + windows) / r.pp,
 		OverheadMs:        r.overheadMs() + layersMs,
-		KVMsPerToken:      r.kvBytesPerToken() / (r.tp * r.g.BandwidthBytesPerSecond * r.kvReadShare()) * msPerSecond,
+		KVMsPerToken:      r.kvMsPerToken() / r.pp,
 	}
 }
 
 func (r roofline) transfer() Transfer {
 	rate := r.o.TransferBytesPerSecond
 	if rate == 0 {
-		rate = r.tp * r.g.NICBytesPerSecond * r.p.TransferNIC.Mean
+		rate = r.wide() * r.pp * r.g.NICBytesPerSecond * r.p.TransferNIC.Mean
 	}
 	return Transfer{LatencyMs: r.p.TransferMs.Mean, MsPerToken: r.kvBytesPerToken() / rate * msPerSecond}
 }
 
-// gemmFLOPs is the rate of large matrix products over time: what the kernels reach, times the clock that the power limit
-// leaves between bursts and a steady load.
-func (r roofline) gemmFLOPs() float64 {
-	if r.o.WeightBytesPerElement == 1 {
-		return r.tp * r.g.FP8FLOPs * r.p.GEMMFP8.Mean * r.p.PowerLimit.Mean
+// reload is the way back of KV cache from the tier that it was offloaded to.
+func (r roofline) reload() Transfer {
+	if r.o.OffloadBytesPerSecond == 0 {
+		return Transfer{}
 	}
-	return r.tp * r.g.Bf16FLOPs * r.p.GEMMBf16.Mean * r.p.PowerLimit.Mean
+	return Transfer{MsPerToken: r.kvBytesPerToken() / r.o.OffloadBytesPerSecond * msPerSecond}
 }
 
-func (r roofline) weightReadMs() float64 {
-	share := r.p.WeightReadBf16.Mean
-	if r.o.WeightBytesPerElement == 1 {
-		share = r.p.WeightReadFP8.Mean
+func (r roofline) fullLayers() float64 { return float64(r.m.Layers) - r.m.windowLayers() }
+
+// missShare is the share of the experts that one token does not touch; 0 where there are none.
+func (r roofline) missShare() float64 {
+	if r.m.Experts == 0 {
+		return 0
 	}
-	share *= math.Pow(r.tp, -r.p.WeightReadTPExponent.Mean)
-	bytes := r.m.ReadParameters() * r.o.WeightBytesPerElement
-	return bytes / (r.tp * r.g.BandwidthBytesPerSecond * share) * msPerSecond
+	return 1 - r.m.expertShare()
+}
+
+// gemmMs is the time of the matrix products of one token in all layers. Its rate is that of large products over time: what
+// the kernels reach, times the clock that the power limit leaves between bursts and a steady load.
+func (r roofline) gemmMs() float64 {
+	dense := 2 * r.m.DenseParameters() / r.m.DenseWeights.multiply(r.g, r.p)
+	experts := 2 * r.m.ExpertParameters() * r.m.expertShare() / r.m.ExpertWeights.multiply(r.g, r.p)
+	return (dense + experts) / r.wide() * msPerSecond
+}
+
+func (r roofline) attentionMsPerFLOP() float64 {
+	return 1 / (r.wide() * r.g.Bf16FLOPs * r.p.Attention.Mean) * msPerSecond
+}
+
+// weightReadMs is of what every token needs, the output head included: each of the dp groups reads its own copy.
+func (r roofline) weightReadMs() float64 {
+	w := r.m.DenseWeights
+	seconds := r.m.DenseParameters()*w.Bytes()/w.read(r.p).Mean + r.m.HeadParameters()*BF16.Bytes()/r.p.WeightReadBf16.Mean
+	return seconds / (r.tp * r.g.BandwidthBytesPerSecond) * r.smallerMatrices(r.tp) * msPerSecond
+}
+
+func (r roofline) expertReadMs() float64 {
+	w := r.m.ExpertWeights
+	return r.m.ExpertParameters() * w.Bytes() / (r.wide() * r.g.BandwidthBytesPerSecond * w.read(r.p).Mean) * r.smallerMatrices(r.tp) * msPerSecond
+}
+
+// smallerMatrices is what reading matrices that are split over n GPUs costs more.
+func (r roofline) smallerMatrices(n float64) float64 {
+	return math.Pow(n, r.p.WeightReadTPExponent.Mean)
 }
 
 func (r roofline) kvReadShare() float64 {
@@ -70,64 +109,111 @@ func (r roofline) kvReadShare() float64 {
 	return r.p.KVReadBf16.Mean
 }
 
+// kvMsPerElement is the time to read one element of every copy of the cache.
+func (r roofline) kvMsPerElement() float64 {
+	return r.kvCopies() * r.o.KVBytesPerElement / (r.wide() * r.g.BandwidthBytesPerSecond * r.kvReadShare()) * msPerSecond
+}
+
+// kvMsPerToken is kappa. Reading the cache is its roof but for MLA, whose heads all multiply with the same latent.
+func (r roofline) kvMsPerToken() float64 {
+	return max(r.m.KVElementsPerToken()*r.kvMsPerElement(), r.fullLayers()*r.m.decodeAttentionFLOPs()*r.attentionMsPerFLOP())
+}
+
 // elementwiseMs is the time per token of the kernels between the matrix products, which stream like the weights do.
 func (r roofline) elementwiseMs() float64 {
 	whole, sharded := r.m.elementwiseBytes()
-	return (whole + sharded/r.tp) / (r.g.BandwidthBytesPerSecond * r.p.WeightReadBf16.Mean) * msPerSecond
+	return (whole + sharded/r.tp) / (r.dp * r.g.BandwidthBytesPerSecond * r.p.WeightReadBf16.Mean) * msPerSecond
 }
 
-// allReduce is the time of a step's all-reduces: two per layer, a part per step and a part per token.
-func (r roofline) allReduce() (stepMs, tokenMs float64) {
-	if r.o.TP == 1 {
-		return 0, 0
+const activationBytes = 2
+
+// exchange is the time of what the GPUs of a step tell each other, a part per step and a part per token: two all-reduces per
+// layer within each of the dp groups; between the groups a token goes out to its experts and comes back, two all-to-alls
+// per layer with experts. Stages pass a token on once.
+func (r roofline) exchange() (stepMs, tokenMs float64) {
+	vector := float64(r.m.Hidden) * activationBytes
+	seconds := 0.0
+	if r.tp > 1 {
+		reduces := 2 * float64(r.m.Layers)
+		stepMs += reduces * r.p.AllReduceMs.Mean
+		seconds += reduces * 2 * (r.tp - 1) / r.tp * vector / (r.dp * r.g.LinkBytesPerSecond)
 	}
-	const activationBytes = 2
-	reduces := 2 * float64(r.m.Layers)
-	sent := 2 * (r.tp - 1) / r.tp * float64(r.m.Hidden) * activationBytes
-	return reduces * r.p.AllReduceMs.Mean, reduces * sent / (r.g.LinkBytesPerSecond * r.p.AllReduceLink.Mean) * msPerSecond
+	if r.dp > 1 {
+		link := r.g.LinkBytesPerSecond
+		if r.wide() > linkDomainGPUs && r.g.NICBytesPerSecond > 0 {
+			link = min(link, r.g.NICBytesPerSecond)
+		}
+		moe, n := r.m.expertLayers(), r.wide()
+		stepMs += 2 * moe * r.p.AllReduceMs.Mean
+		seconds += 2 * moe * float64(r.m.ExpertsPerToken) * (n - 1) / n * vector / (n * link)
+	}
+	stepMs += (r.pp - 1) * r.p.AllReduceMs.Mean
+	return stepMs, seconds / r.p.AllReduceLink.Mean * msPerSecond
 }
+
+// linkDomainGPUs are the GPUs that NVLink joins in an eight-way board; what is wider talks over the network.
+const linkDomainGPUs = 8
 
 func (r roofline) overheadMs() float64 {
 	return float64(r.m.Layers)*r.p.LayerMs.Mean + r.o.EngineStepMs
 }
 
-// kvBytesPerToken counts a KV head once per GPU that holds it.
-func (r roofline) kvBytesPerToken() float64 {
-	copies := max(1, r.tp/float64(r.m.KVHeads))
-	return r.m.KVElementsPerToken() * copies * r.o.KVBytesPerElement
+// kvBytesPerToken counts a KV head, or a latent, once.
+func (r roofline) kvBytesPerToken() float64 { return r.m.KVElementsPerToken() * r.o.KVBytesPerElement }
+
+// kvCopies is how often the GPUs of a tensor-parallel group hold the same cache: a KV head where there are more GPUs than
+// heads, and MLA's latent on each.
+func (r roofline) kvCopies() float64 {
+	if r.m.KVRank > 0 {
+		return r.tp
+	}
+	return max(1, r.tp/float64(r.m.KVHeads))
+}
+
+// weightBytes counts the copies of the dp groups.
+func (r roofline) weightBytes() float64 {
+	experts := r.m.ExpertParameters() * r.m.ExpertWeights.Bytes()
+	return (r.m.WeightBytes()-experts)*r.dp + experts
 }
 
 // kvBytes is the memory that is left for the KV cache, over all GPUs of the replica. Activations are those of the widest
 // step: gate and up of the FFN, queries, keys and values, and four vectors of the hidden size, which every GPU holds whole.
 func (r roofline) kvBytes(weightBytes float64) float64 {
-	const activationBytes = 2
-	perToken := 2*float64(r.m.FFN) + float64((r.m.QueryHeads+2*r.m.KVHeads)*r.m.HeadDim) + 4*float64(r.m.Hidden)*r.tp
-	activations := activationBytes * float64(r.o.MaxBatchedTokens) * perToken
+	width := 2*max(float64(r.m.FFN), r.m.ffnWidth()) + 4*float64(r.m.Hidden)*r.tp
+	if r.m.KVRank > 0 {
+		width += float64(r.m.QueryHeads * (2*(r.m.NopeDim+r.m.RopeDim) + r.m.ValueDim))
+	} else {
+		width += float64((r.m.QueryHeads + 2*r.m.KVHeads) * r.m.HeadDim)
+	}
+	activations := activationBytes * float64(r.o.MaxBatchedTokens) * width * r.dp
 	reserve := r.p.ReserveBytes.Mean
-	if r.o.TP > 1 {
+	gpus := r.wide() * r.pp
+	if gpus > 1 {
 		reserve += r.p.CollectiveReserveBytes.Mean
 	}
-	return r.tp*(r.g.MemoryBytes*r.o.MemoryFraction-reserve) - weightBytes - activations
+	return gpus*(r.g.MemoryBytes*r.o.MemoryFraction-reserve) - weightBytes - activations
 }
 
 // activity is what the counters read while a phase runs without a pause. Tensor-active counts clock cycles: it reads
 // higher than the share of the datasheet's FLOP/s by as much as the power limit lowers the clock.
 func (r roofline) activity(replica Replica) Activity {
 	const prompt, sequences, context = 2048, 16, 1024
-	flops, bandwidth := r.tp*r.g.Bf16FLOPs, r.tp*r.g.BandwidthBytesPerSecond
-	if r.o.WeightBytesPerElement == 1 {
-		flops = r.tp * r.g.FP8FLOPs
+	flops, bandwidth := r.wide()*r.pp*r.g.Bf16FLOPs, r.wide()*r.pp*r.g.BandwidthBytesPerSecond
+	if r.m.DenseWeights == FP8 {
+		flops = r.wide() * r.pp * r.g.FP8FLOPs
 	}
 	prefillMs := replica.Prefill.StepMs(prompt, 0)
 	decodeMs := replica.Decode.StepMs(sequences, sequences*context)
-	readBytes := r.m.ReadParameters()*r.o.WeightBytesPerElement + sequences*context*replica.KVBytesPerToken
+	readBytes := (r.m.DenseParameters()*r.m.DenseWeights.Bytes()+r.m.HeadParameters()*BF16.Bytes())*r.dp +
+		r.m.ExpertParameters()*r.m.ExpertWeights.Bytes()*touched(r.missShare(), sequences) +
+		sequences*context*r.kvBytesPerToken()*r.kvCopies()
 	// The bytes that prefill moves follow its FLOPs (matrix operands, activations), so the measured H200's share scales
 	// with the ratio of the two peaks.
 	const h200FLOPsPerByte = 989e12 / 4.8e12
 	return Activity{
-		PrefillTensorActive: min(1, 2*r.m.LayerParameters()*prompt/(flops*prefillMs/msPerSecond)/r.p.TensorCycles.Mean),
+		PrefillTensorActive: min(1, 2*r.m.ActiveLayerParameters()*prompt/(flops*prefillMs/msPerSecond)/r.p.TensorCycles.Mean),
 		PrefillDRAMActive:   min(1, r.p.PrefillDRAMActive.Mean*flops/bandwidth/h200FLOPsPerByte),
-		DecodeTensorActive:  min(1, 2*r.m.ReadParameters()*sequences/(flops*decodeMs/msPerSecond)),
+		DecodeTensorActive:  min(1, 2*(r.m.ActiveLayerParameters()+r.m.HeadParameters())*sequences/(flops*decodeMs/msPerSecond)),
 		DecodeDRAMActive:    min(1, readBytes/(bandwidth*decodeMs/msPerSecond)),
 	}
 }

@@ -4,8 +4,12 @@ import "math"
 
 // Prefill holds the coefficients of one prefill step of one replica. Each field adds time; none is ever negative.
 type Prefill struct {
-	// WeightReadMs is the time to read all weights once: the roof of short prompts.
+	// WeightReadMs is the time to read once the weights that every token needs: with ExpertReadMs the roof of short prompts.
 	WeightReadMs float64 `json:"weightReadMs"`
+	// ExpertReadMs is the time to read all routed experts once; a step reads those that its tokens touch. ExpertMissShare is
+	// the share of them that one token does not touch; routing is taken to be even. Both are zero for dense models.
+	ExpertReadMs    float64 `json:"expertReadMs,omitempty"`
+	ExpertMissShare float64 `json:"expertMissShare,omitempty"`
 	// GEMMMsPerToken is the time of the matrix products of one new token: the roof of long prompts.
 	GEMMMsPerToken float64 `json:"gemmMsPerToken"`
 	// AttentionMsPerTokenSquared is q: attention costs q*(n^2 + 2*n*c).
@@ -27,14 +31,37 @@ func (p Prefill) StepMs(newTokens, cachedTokens float64) float64 {
 // sum of n^2 + 2*n*c over them (science: the sums of each term).
 func (p Prefill) BatchMs(newTokens, attention float64) float64 {
 	n := clean(newTokens)
-	return smoothMax(p.WeightReadMs, p.GEMMMsPerToken*n) + p.AttentionMsPerTokenSquared*clean(attention) +
+	return smoothMax(p.WeightReadMs+p.ExpertReadMs*touched(p.ExpertMissShare, n), p.GEMMMsPerToken*n) + p.AttentionMsPerTokenSquared*clean(attention) +
 		p.PerTokenMs*n + p.OverheadMs
+}
+
+// ChunkedMs is the time of one prompt that is computed in steps of chunkTokens: (k-1)*w(chunk) + w(rest) + q*(n^2 + 2*n*c),
+// since the attention of the chunks sums to that of the whole. Chunks below 1 are no chunks.
+func (p Prefill) ChunkedMs(newTokens, cachedTokens, chunkTokens float64) float64 {
+	n, c := clean(newTokens), clean(cachedTokens)
+	if !(chunkTokens >= 1) || n <= chunkTokens {
+		return p.StepMs(n, c)
+	}
+	whole := math.Ceil(n/chunkTokens) - 1
+	return whole*p.BatchMs(chunkTokens, 0) + p.BatchMs(n-whole*chunkTokens, n*n+2*n*c)
+}
+
+// touched is the share of the experts that n tokens touch, 1 - miss^n.
+func touched(miss, n float64) float64 {
+	if miss == 0 {
+		return 1
+	}
+	return 1 - math.Pow(miss, n)
 }
 
 // Decode holds the coefficients of one decode step of one replica: f(B) + kappa*S, affine in the summed context S.
 type Decode struct {
-	// WeightReadMs is the time to read all weights once: the roof of small batches.
+	// WeightReadMs is the time to read once the weights that every sequence needs: with ExpertReadMs the roof of small
+	// batches.
 	WeightReadMs float64 `json:"weightReadMs"`
+	// ExpertReadMs and ExpertMissShare are as of Prefill, for sequences in place of tokens.
+	ExpertReadMs    float64 `json:"expertReadMs,omitempty"`
+	ExpertMissShare float64 `json:"expertMissShare,omitempty"`
 	// GEMMMsPerSequence is the time of the matrix products of one sequence: the roof of large batches.
 	GEMMMsPerSequence float64 `json:"gemmMsPerSequence"`
 	// PerSequenceMs is what neither roof hides: elementwise kernels, sampling, the bytes of the all-reduces.
@@ -54,7 +81,15 @@ func (d Decode) StepMs(sequences, contextTokens float64) float64 {
 // BaseMs is f(B), the part of a step that does not depend on the context: what k steps of an unchanged batch share.
 func (d Decode) BaseMs(sequences float64) float64 {
 	b := clean(sequences)
-	return smoothMax(d.WeightReadMs, d.GEMMMsPerSequence*b) + d.PerSequenceMs*b + d.OverheadMs
+	return smoothMax(d.ReadMs(b), d.GEMMMsPerSequence*b) + d.PerSequenceMs*b + d.OverheadMs
+}
+
+// ReadMs is the time to read the weights that a step of sequences touches: the lower roof of BaseMs.
+func (d Decode) ReadMs(sequences float64) float64 {
+	if d.ExpertReadMs == 0 {
+		return d.WeightReadMs
+	}
+	return d.WeightReadMs + d.ExpertReadMs*touched(d.ExpertMissShare, clean(sequences))
 }
 
 // Transfer is the move of a prompt's KV cache from a prefill replica to a decode replica.

@@ -112,12 +112,12 @@ func TestForgettingLeadsBackToThePrior(t *testing.T) {
 	for range 100 {
 		c.Observe(shows(truth, random, 1)...)
 	}
-	seen := c.States[Decode].Ratios[4]
+	seen := c.States[Decode].Ratios[5]
 	// From now on only one single batch is seen: what it does not tell of kappa fades to the prior.
 	for range 2000 {
 		c.Observe(Observation{Kind: Decode, Sequences: 1, ContextTokens: 10, Ms: truth.Decode.StepMs(1, 10)})
 	}
-	if now := c.States[Decode].Ratios[4]; math.Abs(now-1) > 0.35*math.Abs(seen-1) {
+	if now := c.States[Decode].Ratios[5]; math.Abs(now-1) > 0.35*math.Abs(seen-1) {
 		t.Errorf("kappa's ratio was %.2f and is %.2f: it has not faded towards 1", seen, now)
 	}
 }
@@ -311,6 +311,44 @@ func TestFitFileReadsBackTheSame(t *testing.T) {
 	restored.Observe(shows(engine(t, 1, 1.3, 1.1, 1.2, 4), rand.New(rand.NewPCG(9, 9)), 5)...) // and it goes on learning
 }
 
+// A mixture has a coefficient more, which only steps of few sequences tell from the rest.
+func TestFitOfAMixture(t *testing.T) {
+	m, err := perfmodel.LookupModel("Qwen3-30B-A3B")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, g := qwen(t)
+	truth, err := perfmodel.NewReplica(m, g, perfmodel.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	truth.Decode.ExpertReadMs *= 1.4
+	random := rand.New(rand.NewPCG(10, 10))
+	c, err := FitAll(m, g, perfmodel.Options{}, shows(truth, random, 100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := c.Fit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := ParseFit(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restored, err := Restore(back, m, g, perfmodel.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []float64{1, 4, 16, 40} {
+		wantNear(t, "decode of a mixture", restored.Replica().Decode.StepMs(b, 1500*b), truth.Decode.StepMs(b, 1500*b), 0.03)
+	}
+}
+
 // What is learnt at TP 1 helps at TP 2: closer to that service than the roofline alone.
 func TestFitRescalesToAnotherTP(t *testing.T) {
 	f, _ := learntFit(t, 1)
@@ -406,7 +444,7 @@ func TestParseFitRefusesNamingWhatIsWrong(t *testing.T) {
 		"decode.residual is 0":              change(func(m map[string]any) { delete(in(m, "decode"), "residual") }),
 		"they must be the same":             change(func(m map[string]any) { in(m, "decode")["kvMsPerToken"] = 1 }),
 		"the prior of overheadMs is 0":      change(func(m map[string]any) { in(m, "prior", "decode", "overheadMs")["value"] = 0 }),
-		"must each hold the 5 coefficients": change(func(m map[string]any) { delete(in(m, "posterior", "prefill"), "overheadMs") }),
+		"must each hold the 6 coefficients": change(func(m map[string]any) { delete(in(m, "posterior", "prefill"), "overheadMs") }),
 		"the covariance is not a symmetric": change(func(m map[string]any) { in(m, "covariance", "prefill")["matrix"].([]any)[0].([]any)[1] = 7 }),
 		"matrix is not positive definite":   change(func(m map[string]any) { in(m, "covariance", "prefill")["matrix"].([]any)[0].([]any)[0] = -1 }),
 		"after top-level value":             string(raw) + "{}",

@@ -99,9 +99,9 @@ type FitReading struct {
 
 // Fit is c's file.
 func (c *Calibration) Fit() (Fit, error) {
-	weights, kv := c.options.ElementBytes()
+	weights, kv := c.options.ElementBytes(c.model)
 	f := Fit{
-		Version: FitVersion, Model: c.model.Name, GPU: c.gpu.Name, TP: c.belief.Replica.GPUs, Shape: c.model,
+		Version: FitVersion, Model: c.model.Name, GPU: c.gpu.Name, TP: max(c.options.TP, 1), Shape: c.model,
 		WeightBytesPerElement: weights, KVBytesPerElement: kv,
 	}
 	for kind, p := range c.phases {
@@ -202,7 +202,7 @@ func (f *Fit) validatePhase(kind Kind, names []string, used []float64) error {
 		switch {
 		case !ok || !alsoOK:
 			return fmt.Errorf("coefficient %s is missing", name)
-		case !(before.Value > 0 && before.Value <= 1e9):
+		case !(before.Value > 0 && before.Value <= 1e9 || before.Value == 0 && after.Value == 0 && mayBeAbsent(name)):
 			return fmt.Errorf("the prior of %s is %v: allowed is above 0 up to 1e9", name, before.Value)
 		case !(after.Value >= 0 && after.Value <= 1e9):
 			return fmt.Errorf("the posterior of %s is %v: allowed is 0 to 1e9", name, after.Value)
@@ -223,12 +223,15 @@ func (f *Fit) validatePhase(kind Kind, names []string, used []float64) error {
 	return nil
 }
 
+// mayBeAbsent tells the coefficients that some models do not have.
+func mayBeAbsent(name string) bool { return name == "expertReadMs" }
+
 // Restore is the calibration that f is the file of, for the TP of o: another TP than f's is rescaled. It refuses another
 // model, GPU, or type of weights or KV cache.
 func Restore(f Fit, m perfmodel.Model, g perfmodel.GPU, o perfmodel.Options) (*Calibration, error) {
 	shape := f.Shape
 	shape.Name = m.Name
-	weights, kv := o.ElementBytes()
+	weights, kv := o.ElementBytes(m)
 	switch {
 	case shape != m:
 		return nil, fmt.Errorf("the fit is of model %q, not of %q: fit that one, or go without a fit", f.Model, m.Name)
@@ -251,6 +254,9 @@ func Restore(f Fit, m perfmodel.Model, g perfmodel.GPU, o perfmodel.Options) (*C
 		p.prior = make([]float64, len(p.names))
 		for i, name := range p.names {
 			p.prior[i] = (*f.Prior.of(kind))[name].Value
+			if p.prior[i] == 0 {
+				continue
+			}
 			s.Ratios[i] = min(max((*f.Posterior.of(kind))[name].Value/p.prior[i], p.spread.Low[i]), p.spread.High[i])
 		}
 		if err := s.set(f.Covariance.of(kind).Matrix); err != nil {

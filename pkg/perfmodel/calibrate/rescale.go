@@ -17,7 +17,7 @@ const tpDeviation = 0.05
 //     at the new TP stays the roofline's.
 func (c *Calibration) rescale(tp int) (*Calibration, error) {
 	o := c.options
-	from := float64(c.belief.Replica.GPUs)
+	from := float64(max(c.options.TP, 1))
 	o.TP = tp
 	to, err := New(c.model, c.gpu, o)
 	if err != nil {
