@@ -15,7 +15,7 @@ func TestLinksNoServer(t *testing.T) {
 	const module = "github.com/pdautoscaler/pdautoscaler/"
 	for _, forbidden := range []string{
 		module + "pkg/controller", module + "pkg/metricsapi", module + "pkg/workload", module + "pkg/signals",
-		module + "sim", module + "test",
+		module + "sim/emulator", module + "test",
 		"github.com/nats-io", "k8s.io/apiserver", "sigs.k8s.io/controller-runtime/pkg/manager", "github.com/prometheus/client_golang",
 	} {
 		for dep := range strings.Lines(string(out)) {

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bufio"
+	_ "embed"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pdautoscaler/pdautoscaler/sim/des"
+	"github.com/pdautoscaler/pdautoscaler/sim/scenario"
+)
+
+//go:embed simulate_example.yaml
+var exampleScenario string
+
+// simulateOptions are simulate's flags.
+type simulateOptions struct {
+	file, trace, requestsOut string
+	policies                 []string
+	stepwise, example        bool
+}
+
+func newSimulate(env environment) *cobra.Command {
+	o := simulateOptions{}
+	cmd := &cobra.Command{
+		Use:   "simulate",
+		Short: "Simulate a service under recorded or synthetic traffic and compare autoscalers on it",
+		Long: `simulate plays traffic against a simulated prefill/decode service and lets one or more autoscalers
+decide: this project's planner, the very code of the controller, and the published rules of others.
+It says what share of the requests met both objectives and what GPU-hours that took.
+
+The scenario is a YAML file: pdctl simulate -f scenario.yaml. --example prints one to start from,
+and docs/scenario.md lists its keys. "-" reads the scenario, or with --trace the trace, from
+standard input.
+
+Exit codes: 0 simulated; 2 a flag, the scenario or a file that it names is wrong.`,
+		Example: `  pdctl simulate --example`,
+		Args:    noArguments,
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.file, "file", "f", "", "scenario file, or - for standard input")
+	f.StringVar(&o.trace, "trace", "", "trace file to play instead of the scenario's traffic, or - for standard input")
+	f.StringSliceVar(&o.policies, "policy", nil, "policies to simulate instead of the scenario's, by comma")
+	f.StringVar(&o.requestsOut, "requests-out", "", "CSV file to write every request that ended to")
+	f.BoolVar(&o.stepwise, "stepwise", false, "take decode steps one by one; the result is the same and comes later")
+	f.BoolVar(&o.example, "example", false, "print a scenario to start from")
+	output := addOutput(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if o.example {
+			_, err := io.WriteString(env.stdout, exampleScenario)
+			return err
+		}
+		s, err := o.read(env)
+		if err != nil {
+			return usageError("%w", err)
+		}
+		for _, note := range s.Traffic.Notes {
+			fmt.Fprintln(env.stderr, "traffic: "+note)
+		}
+		var report *scenario.Report
+		if err := o.withRequests(func(onEnd func(string, des.Record)) (err error) {
+			report, err = s.Run(cmd.Context(), time.Now, onEnd)
+			return err
+		}); err != nil {
+			return usageError("%w", err)
+		}
+		return output.write(env.stdout, report, report.Table)
+	}
+	return cmd
+}
+
+// read reads the scenario and what it names.
+func (o *simulateOptions) read(env environment) (*scenario.Scenario, error) {
+	var raw []byte
+	var err error
+	name, options := o.file, scenario.Options{Dir: filepath.Dir(o.file), Trace: o.trace, Policies: o.policies, Stepwise: o.stepwise, Stdin: env.stdin}
+	switch {
+	case o.file == "":
+		return nil, fmt.Errorf("--file is missing: give a scenario, or --example to see one")
+	case o.file == "-" && o.trace == "-":
+		return nil, fmt.Errorf("--file and --trace are both standard input: allowed is one of them")
+	case o.file == "-":
+		name, options.Dir = "standard input", "."
+		raw, err = io.ReadAll(io.LimitReader(env.stdin, 1<<20))
+	default:
+		raw, err = os.ReadFile(o.file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--file: %w", err)
+	}
+	file, err := scenario.Parse(raw, name)
+	if err != nil {
+		return nil, err
+	}
+	return scenario.Build(file, name, options)
+}
+
+// withRequests runs a simulation whose requests go to a CSV file, where one is asked for.
+func (o *simulateOptions) withRequests(run func(func(string, des.Record)) error) (err error) {
+	if o.requestsOut == "" {
+		return run(nil)
+	}
+	file, err := os.Create(o.requestsOut)
+	if err != nil {
+		return fmt.Errorf("--requests-out: %w", err)
+	}
+	defer func() {
+		if closed := file.Close(); err == nil {
+			err = closed
+		}
+	}()
+	w := bufio.NewWriterSize(file, 1<<16)
+	if _, err := w.WriteString("policy,id,arrival_s,input,output,cached,ttft_ms,tpot_ms,end_s,outcome,preempted,migrated\n"); err != nil {
+		return err
+	}
+	var line []byte
+	number := func(v float64, digits int) {
+		line = append(strconv.AppendFloat(line, v, 'f', digits, 64), ',')
+	}
+	whole := func(v int64) { line = append(strconv.AppendInt(line, v, 10), ',') }
+	if err := run(func(policyName string, r des.Record) {
+		line = append(append(line[:0], policyName...), ',')
+		whole(int64(r.ID))
+		number(r.Arrived.Seconds(), 6)
+		whole(int64(r.InputTokens))
+		whole(int64(r.OutputTokens))
+		whole(int64(r.CachedTokens))
+		if r.End == des.Failed {
+			line = append(line, ",,"...)
+		} else {
+			number(r.TTFTMs(), 4)
+			number(r.TPOTMs(), 4)
+		}
+		number(r.Done.Seconds(), 6)
+		line = append(line, map[des.End]string{des.Finished: "finished,", des.Failed: "failed,"}[r.End]...)
+		whole(int64(r.Preempted))
+		line = append(strconv.AppendInt(line, int64(r.Migrated), 10), '\n')
+		_, _ = w.Write(line) // an error stays with the writer until it is flushed
+	}); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("--requests-out: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/pdautoscaler/pdautoscaler/sim/des"
+	"github.com/pdautoscaler/pdautoscaler/sim/policy"
+)
+
+// Report is what came out of a scenario.
+type Report struct {
+	Policies   []PolicyReport   `json:"policies"`
+	Simulation SimulationReport `json:"simulation"`
+}
+
+// PolicyReport is one policy over the scenario.
+type PolicyReport struct {
+	Name      string `json:"name"`
+	Requests  uint64 `json:"requests"`
+	Completed uint64 `json:"completed"`
+	// Attainment is the share of requests that met both objectives; what had not ended ten minutes after the traffic missed.
+	Attainment float64   `json:"attainment"`
+	TTFTMs     Latencies `json:"ttftMs"`
+	TPOTMs     Latencies `json:"tpotMs"`
+	// GPUHours count replicas that start, serve and drain, to the end of the traffic.
+	GPUHours float64 `json:"gpuHours"`
+	// Regret is GPU-hours over the oracle's, less 1. It is null where there is no oracle, or less was attained than the oracle
+	// did: GPU-hours saved by missing objectives are not saved.
+	Regret     *float64 `json:"regret"`
+	Moves      int      `json:"moves"`
+	ScaleUps   int      `json:"scaleUps"`
+	ScaleDowns int      `json:"scaleDowns"`
+	MaxGPUs    int      `json:"maxGpus"`
+	// LowerBoundGPUHours are what no policy whatever can be below at this attainment.
+	LowerBoundGPUHours float64 `json:"lowerBoundGpuHours"`
+
+	Changes []policy.Change `json:"-"`
+}
+
+// Latencies are a distribution in milliseconds.
+type Latencies struct {
+	Mean float64 `json:"mean"`
+	P50  float64 `json:"p50"`
+	P90  float64 `json:"p90"`
+	P95  float64 `json:"p95"`
+	P99  float64 `json:"p99"`
+}
+
+// SimulationReport says what the simulation itself took: requests over all policies, and the time of simulating alone.
+type SimulationReport struct {
+	Requests          uint64  `json:"requests"`
+	Seconds           float64 `json:"seconds"`
+	RequestsPerSecond float64 `json:"requestsPerSecond"`
+}
+
+// equalAttainment is by how much less than the oracle's an attainment still counts as equal.
+const equalAttainment = 0.005
+
+// Run simulates the scenario under each of its policies. onEnd, which may be nil, is called with every request that ends. The
+// time that the simulation takes is read from now.
+func (s *Scenario) Run(ctx context.Context, now func() time.Time, onEnd func(policyName string, r des.Record)) (*Report, error) {
+	report := &Report{Policies: []PolicyReport{}}
+	var spent time.Duration
+	for _, name := range s.Policies {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		started := now()
+		r, err := s.play(name, onEnd)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", s.Name, name, err)
+		}
+		spent += now().Sub(started)
+		report.Simulation.Requests += r.Requests
+		report.Policies = append(report.Policies, r)
+	}
+	for i := range report.Policies {
+		p := &report.Policies[i]
+		p.LowerBoundGPUHours = policy.LowerBound(s.Traffic, &s.Setup.Spec, p.Attainment, s.Traffic.Duration())
+	}
+	report.regret()
+	report.Simulation.Seconds = spent.Seconds()
+	if spent > 0 {
+		report.Simulation.RequestsPerSecond = float64(report.Simulation.Requests) / spent.Seconds()
+	}
+	return report, nil
+}
+
+func (s *Scenario) play(name string, onEnd func(string, des.Record)) (PolicyReport, error) {
+	p, err := policy.New(name, &s.Setup)
+	if err != nil {
+		return PolicyReport{}, err
+	}
+	engine := s.Engine
+	engine.Faults = append([]des.Fault(nil), s.Engine.Faults...)
+	if onEnd != nil {
+		engine.OnEnd = func(r des.Record) { onEnd(name, r) }
+	}
+	r, err := policy.Play(policy.Run{Engine: engine, Source: s.Traffic.Source(), Duration: s.Traffic.Duration(), Readings: s.Readings,
+		Setup: &s.Setup, Unlimited: name == "pdautoscaler"}, p)
+	if err != nil {
+		return PolicyReport{}, err
+	}
+	return PolicyReport{
+		Name: name, Requests: r.Outcome.Requests, Completed: r.Outcome.Completed, Attainment: r.Outcome.Attainment(),
+		TTFTMs: latencies(&r.Outcome.TTFT), TPOTMs: latencies(&r.Outcome.TPOT), GPUHours: r.GPUHours,
+		Moves: r.Moves, ScaleUps: r.ScaleUps, ScaleDowns: r.ScaleDown, MaxGPUs: r.MaxGPUs, Changes: r.Changes,
+	}, nil
+}
+
+func latencies(l *des.Latency) Latencies {
+	return Latencies{Mean: l.MeanMs(), P50: l.QuantileMs(0.5), P90: l.QuantileMs(0.9), P95: l.QuantileMs(0.95), P99: l.QuantileMs(0.99)}
+}
+
+func (r *Report) regret() {
+	for i := range r.Policies {
+		if r.Policies[i].Name != "oracle" || r.Policies[i].GPUHours == 0 {
+			continue
+		}
+		oracle := r.Policies[i]
+		for j := range r.Policies {
+			if p := &r.Policies[j]; p.Attainment >= oracle.Attainment-equalAttainment {
+				regret := p.GPUHours/oracle.GPUHours - 1
+				p.Regret = &regret
+			}
+		}
+	}
+}
+
+// Table writes the report for people.
+func (r *Report) Table(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "POLICY\tATTAINED\tGPU-HOURS\tREGRET\tTTFT p50\tp95\tp99 ms\tTPOT p50\tp95\tp99 ms\tMAX GPUs\tUP\tDOWN\tMOVES\t")
+	for _, p := range r.Policies {
+		regret := "-"
+		if p.Regret != nil {
+			regret = strconv.FormatFloat(100**p.Regret, 'f', 1, 64) + " %"
+		}
+		fmt.Fprintf(t, "%s\t%.2f %%\t%.2f\t%s\t%.0f\t%.0f\t%.0f\t%.1f\t%.1f\t%.1f\t%d\t%d\t%d\t%d\t\n", p.Name, 100*p.Attainment, p.GPUHours, regret,
+			p.TTFTMs.P50, p.TTFTMs.P95, p.TTFTMs.P99, p.TPOTMs.P50, p.TPOTMs.P95, p.TPOTMs.P99, p.MaxGPUs, p.ScaleUps, p.ScaleDowns, p.Moves)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\n%d requests simulated in %.2f s, %.0f per second\n", r.Simulation.Requests, r.Simulation.Seconds, r.Simulation.RequestsPerSecond)
+	return err
+}
