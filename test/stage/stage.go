@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -238,9 +239,9 @@ var ErrStop = errors.New("not everything ended in good order")
 func (s *Stage) Stop() error {
 	s.stopOnce.Do(func() {
 		close(s.stopping)
-		for i := len(s.stops) - 1; i >= 0; i-- {
-			if err := s.stops[i].do(); err != nil {
-				s.stopErr = errors.Join(s.stopErr, fmt.Errorf("%w: %s: %w", ErrStop, s.stops[i].what, err))
+		for _, part := range slices.Backward(s.stops) {
+			if err := part.do(); err != nil {
+				s.stopErr = errors.Join(s.stopErr, fmt.Errorf("%w: %s: %w", ErrStop, part.what, err))
 			}
 		}
 	})

@@ -3,6 +3,7 @@ package chart
 import (
 	"encoding/xml"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -76,8 +77,8 @@ func (p *panel) area(class string, low, high []at) {
 	for _, v := range high[1:] {
 		fmt.Fprintf(&d, "H%.1fV%.1f", p.x(v.seconds), p.y(v.v))
 	}
-	for i := len(low) - 1; i >= 0; i-- {
-		fmt.Fprintf(&d, "V%.1fH%.1f", p.y(low[i].v), p.x(low[i].seconds))
+	for _, v := range slices.Backward(low) {
+		fmt.Fprintf(&d, "V%.1fH%.1f", p.y(v.v), p.x(v.seconds))
 	}
 	p.addf(`<path class="%s" d="%sZ"/>`, class, d.String())
 }

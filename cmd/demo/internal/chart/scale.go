@@ -3,6 +3,7 @@ package chart
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // scale maps values to a height between 0 (bottom) and 1 (top).
@@ -69,9 +70,9 @@ func round(v float64, to func(float64) float64) float64 {
 	exponent, rest := math.Modf(math.Log10(v) + 20) // from 20 powers of ten below 1 on it is positive
 	const slack = 1e-9
 	if to(0.5) == 0 {
-		for i := len(steps) - 1; i >= 0; i-- {
-			if steps[i] <= rest+slack {
-				return math.Pow(10, exponent-20+steps[i])
+		for _, s := range slices.Backward(steps) {
+			if s <= rest+slack {
+				return math.Pow(10, exponent-20+s)
 			}
 		}
 	}
