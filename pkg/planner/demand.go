@@ -39,6 +39,12 @@ func (p *round) fresh(r Reading) Reading {
 	return r.Fresh(p.now, p.spec.Behavior.MaxAgeSeconds)
 }
 
+// mostOutputSCV bounds the variation of output lengths that counts are chosen
+// for. When the traffic changes, long answers of the old and short ones of the
+// new finish together, and two moments then make every twentieth answer one token
+// long: its TPOT would be the whole KV transfer, which no replica shortens.
+const mostOutputSCV = 2
+
 // lengths are the token counts of a mean request.
 type lengths struct{ input, output float64 }
 
@@ -81,7 +87,7 @@ func (p *round) demand(r *roleRound) (capacity.Traffic, bool) {
 	}
 	if base > 0 {
 		t.Input = capacity.Lengths{Mean: max(in, now*mean.input) / base, SCV: p.fresh(s.InputSCV).Or(1)}
-		t.Output = capacity.Lengths{Mean: max(out, now*mean.output) / base, SCV: p.fresh(s.OutputSCV).Or(1)}
+		t.Output = capacity.Lengths{Mean: max(out, now*mean.output) / base, SCV: min(p.fresh(s.OutputSCV).Or(1), mostOutputSCV)}
 	}
 	inFlight := p.inFlightFactor(r, t, now)
 	t.Output.Mean *= inFlight
