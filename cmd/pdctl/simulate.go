@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -24,10 +25,12 @@ type simulateOptions struct {
 	file, trace, requestsOut string
 	policies                 []string
 	stepwise, example        bool
+	frontier                 bool
+	target                   *number
 }
 
 func newSimulate(env environment) *cobra.Command {
-	o := simulateOptions{}
+	o := simulateOptions{target: &number{value: 0.99, open: true, high: math.Nextafter(1, 0), allowed: "allowed is a share above 0 and below 1"}}
 	cmd := &cobra.Command{
 		Use:   "simulate",
 		Short: "Simulate a service under recorded or synthetic traffic and compare autoscalers on it",
@@ -49,6 +52,8 @@ Exit codes: 0 simulated; 2 a flag, the scenario or a file that it names is wrong
 	f.StringSliceVar(&o.policies, "policy", nil, "policies to simulate instead of the scenario's, by comma")
 	f.StringVar(&o.requestsOut, "requests-out", "", "CSV file to write every request that ended to")
 	f.BoolVar(&o.stepwise, "stepwise", false, "take decode steps one by one; the result is the same and comes later")
+	f.BoolVar(&o.frontier, "frontier", false, "tune every policy over its own knob and report the cheapest setting that attains --target")
+	f.Var(o.target, "target", "share of requests that --frontier tunes to")
 	f.BoolVar(&o.example, "example", false, "print a scenario to start from")
 	output := addOutput(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -65,6 +70,10 @@ Exit codes: 0 simulated; 2 a flag, the scenario or a file that it names is wrong
 		}
 		var report *scenario.Report
 		if err := o.withRequests(func(onEnd func(string, des.Record)) (err error) {
+			if o.frontier {
+				report, err = s.Frontier(cmd.Context(), time.Now, o.target.value)
+				return err
+			}
 			report, err = s.Run(cmd.Context(), time.Now, onEnd)
 			return err
 		}); err != nil {
@@ -83,6 +92,8 @@ func (o *simulateOptions) read(env environment) (*scenario.Scenario, error) {
 	switch {
 	case o.file == "":
 		return nil, fmt.Errorf("--file is missing: give a scenario, or --example to see one")
+	case o.frontier && o.requestsOut != "":
+		return nil, fmt.Errorf("--requests-out goes with one simulation, and --frontier runs many: allowed is one of them")
 	case o.file == "-" && o.trace == "-":
 		return nil, fmt.Errorf("--file and --trace are both standard input: allowed is one of them")
 	case o.file == "-":

@@ -69,6 +69,8 @@ func TestSimulateRefusesInOneSentence(t *testing.T) {
 		"unknown key":  {"modell: x\n", []string{"-f", "-"}, "standard input line 1: key modell is unknown"},
 		"format":       {"", []string{"-o", "html"}, "allowed is table, json or yaml"},
 		"policy":       {exampleScenario, []string{"-f", "-", "--policy", "magic"}, `policy "magic" is unknown`},
+		"frontier":     {"", []string{"-f", "x.yaml", "--frontier", "--requests-out", "r.csv"}, "--requests-out goes with one simulation"},
+		"target":       {"", []string{"-f", "x.yaml", "--frontier", "--target", "99"}, "allowed is a share above 0 and below 1"},
 		"out":          {exampleScenario, []string{"-f", "-", "--requests-out", "/nonexistent/r.csv"}, "--requests-out"},
 	} {
 		stdout, stderr, code := pdctl(t, tc.stdin, append([]string{"simulate"}, tc.args...)...)

@@ -13,7 +13,7 @@ import (
 //	B = the largest batch with a step within ITL; rate = B/(osl*step); D = ceil(lambda/rate)
 //
 // with at most 8 replicas changed at once. The interval of its tests is 60 s (180 s by default). The forecast is its default,
-// the last value. Without metrics it makes no decision.
+// the last value. Without metrics it makes no decision. The knob multiplies lambda.
 type dynamo struct {
 	profile
 }
@@ -35,8 +35,8 @@ func (p *dynamo) Decide(in *Input) (Counts, string) {
 	if s.RequestsPerSecond == 0 {
 		return in.Desired, "no traffic: no decision"
 	}
-	prefill := ceil(s.RequestsPerSecond * p.prefillMs(s.InputTokens, s.CachedShare) / 1000)
-	decode := ceil(s.RequestsPerSecond * s.OutputTokens / p.decodeTokensPerSecond(s.InputTokens+s.OutputTokens/2, p.tpot))
+	prefill := ceil(p.margin * s.RequestsPerSecond * p.prefillMs(s.InputTokens, s.CachedShare) / 1000)
+	decode := ceil(p.margin * s.RequestsPerSecond * s.OutputTokens / p.decodeTokensPerSecond(s.InputTokens+s.OutputTokens/2, p.tpot))
 	step := func(from, to int) int {
 		return min(max(to, from-dynamoMaxStep), from+dynamoMaxStep)
 	}
@@ -50,7 +50,8 @@ func (p *dynamo) Decide(in *Input) (Counts, string) {
 //	ITL  = step of one sequence more than now, with the KV tokens held, waited for and of a mean request
 //
 // Down when N-1 engines would be within 0.8 of it: (TTFT' - own) < 0.8*(TTFT* - own), ITL' < 0.8*ITL* and KV' below its
-// maximum. An engine's queue is taken as the mean, all queues being one here.
+// maximum. An engine's queue is taken as the mean, all queues being one here. The knob
+// divides the objectives.
 type dynamoLoad struct {
 	profile
 }
@@ -60,7 +61,11 @@ const (
 	dynamoLoadSensitivity = 0.8
 )
 
-func newDynamoLoad(s *Setup) Policy { return &dynamoLoad{newProfile(s)} }
+func newDynamoLoad(s *Setup) Policy {
+	p := &dynamoLoad{newProfile(s)}
+	p.ttft, p.tpot = p.ttft/p.margin, p.tpot/p.margin
+	return p
+}
 
 func (p *dynamoLoad) Interval() time.Duration { return dynamoLoadInterval }
 
@@ -101,7 +106,7 @@ func (p *dynamoLoad) Decide(in *Input) (Counts, string) {
 //	D = ceil(n*osl/T / thr_d), thr_d at the best batch with a step within ITL/(itl/itl_prof(concurrency, ctx))
 //
 // The factor of P has no bound, failed queries read as zero, and both roles are written together and only while the group is
-// Ready: all as its code does.
+// Ready: all as its code does. The knob multiplies n.
 type rbgPlanner struct {
 	profile
 }
@@ -126,12 +131,12 @@ func (p *rbgPlanner) Decide(in *Input) (Counts, string) {
 	if s.TTFTMs > 0 {
 		correction = ratio(s.TTFTMs, p.prefillMs(s.InputTokens, 0))
 	}
-	prefill := s.RequestsPerSecond * s.InputTokens * correction / p.prefillTokensPerSecond(s.InputTokens, 0)
+	prefill := p.margin * s.RequestsPerSecond * s.InputTokens * correction / p.prefillTokensPerSecond(s.InputTokens, 0)
 	itl := p.tpot
 	if s.TPOTMs > 0 {
 		running := max(1, s.DecodeRunning/float64(max(1, in.Ready.Decode)))
 		itl = ratio(p.tpot, s.TPOTMs/p.service.Decode.Decode.StepMs(running, running*context))
 	}
-	decode := s.RequestsPerSecond * s.OutputTokens / p.decodeTokensPerSecond(context, itl)
+	decode := p.margin * s.RequestsPerSecond * s.OutputTokens / p.decodeTokensPerSecond(context, itl)
 	return Counts{max(1, ceil(prefill)), max(1, ceil(decode))}, fmt.Sprintf("TTFT correction %.2f", math.Round(100*correction)/100)
 }

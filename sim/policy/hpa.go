@@ -49,13 +49,13 @@ func (a *autoscaler) settle(at time.Duration, current, want int) int {
 	return min(want, current)
 }
 
-// hpaGPU scales both roles on the mean GPU_UTIL of their pods; the target is usually 60 to 80 %.
+// hpaGPU scales both roles on the mean GPU_UTIL of their pods; the target is usually 60 to 80 %, and its knob divides it.
 type hpaGPU struct {
 	target          float64
 	prefill, decode autoscaler
 }
 
-func newHPA(*Setup) Policy { return &hpaGPU{target: 0.7} }
+func newHPA(s *Setup) Policy { return &hpaGPU{target: 0.7 / s.knob()} }
 
 func (p *hpaGPU) Interval() time.Duration { return hpaInterval }
 
@@ -71,12 +71,13 @@ func (p *hpaGPU) Decide(in *Input) (Counts, string) {
 
 // keda scales prefill on the depth of its queue (KEDA's NATS JetStream scaler: messages pending by lagThreshold), and decode
 // on KV use, both through HPA. An HPA on an external metric with an average target wants ceil(total/target).
+// The knob divides both targets.
 type keda struct {
 	lagThreshold, kvTarget float64
 	prefill, decode        autoscaler
 }
 
-func newKEDA(*Setup) Policy { return &keda{lagThreshold: 10, kvTarget: 0.8} }
+func newKEDA(s *Setup) Policy { return &keda{lagThreshold: 10 / s.knob(), kvTarget: 0.8 / s.knob()} }
 
 func (p *keda) Interval() time.Duration { return hpaInterval }
 

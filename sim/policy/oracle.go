@@ -9,7 +9,9 @@ import (
 
 // oracle knows the traffic to come. For each interval it works out what the objectives need by the model on the requests that
 // will arrive in it, asks for replicas a start-up time ahead, and keeps those that will be needed again before a new one could
-// have started. It is a schedule that a policy could follow, not a proven optimum; LowerBound is proven.
+// have started. An objective
+// that no number of replicas holds is taken as what the most hold. It is a schedule that a policy could follow, not a proven
+// optimum; LowerBound is proven. Its knob multiplies the rate.
 type oracle struct {
 	every        time.Duration
 	needs        []Counts // by interval
@@ -33,7 +35,7 @@ func newOracle(s *Setup) Policy {
 		if i > 0 {
 			m = m.plus(&moments[i-1])
 		}
-		p.needs[i] = m.need(&s.Spec, p.every, min(i, 1)+1)
+		p.needs[i] = m.need(&s.Spec, s.knob()/(p.every.Seconds()*float64(min(i, 1)+1)))
 	}
 	return p
 }
@@ -74,18 +76,22 @@ func (m moment) plus(o *moment) moment {
 	return moment{m.n + o.n, m.in + o.in, m.inSquare + o.inSquare, m.out + o.out, m.outSquare + o.outSquare, m.cached + o.cached}
 }
 
-// need is what the model asks for when these requests arrive within a number of intervals.
-func (m *moment) need(spec *planner.Spec, every time.Duration, intervals int) Counts {
+// need is what the model asks for when these requests arrive, each perSecond times a second.
+func (m *moment) need(spec *planner.Spec, perSecond float64) Counts {
 	if m.n == 0 {
 		return Counts{}
 	}
 	t := capacity.Traffic{
-		RequestsPerSecond: m.n / (every.Seconds() * float64(intervals)), ArrivalSCV: 1,
+		RequestsPerSecond: m.n * perSecond, ArrivalSCV: 1,
 		Input:       capacity.Lengths{Mean: m.in / m.n, SCV: max(0, m.n*m.inSquare/(m.in*m.in)-1)},
 		Output:      capacity.Lengths{Mean: m.out / m.n, SCV: max(0, m.n*m.outSquare/(m.out*m.out)-1)},
 		CachedShare: m.cached / m.in,
 	}
-	p, _ := spec.Service.PrefillReplicas(t, spec.TTFT, spec.Prefill.Max)
-	d, _ := spec.Service.DecodeReplicas(t, spec.TPOT, spec.Decode.Max)
+	const slack = 1.1
+	ttft, tpot := spec.TTFT, spec.TPOT
+	ttft.Ms = max(ttft.Ms, slack*spec.Service.PrefillPool(spec.Prefill.Max, t).FloorMs(ttft.Quantile))
+	tpot.Ms = max(tpot.Ms, slack*spec.Service.DecodePool(spec.Decode.Max, t).FloorMs(tpot.Quantile))
+	p, _ := spec.Service.PrefillReplicas(t, ttft, spec.Prefill.Max)
+	d, _ := spec.Service.DecodeReplicas(t, tpot, spec.Decode.Max)
 	return Counts{p, d}
 }

@@ -7,7 +7,8 @@ import (
 
 // heteroScale is HeteroScale's rule (2508.19559 and a third-party re-implementation's defaults): instances by decode tokens/s
 // over a target of 0.7 of saturation, prefill by a fixed ratio, which is that of the start; nothing within 10 %; more at once
-// where the time between tokens misses its objective by 20 %; cool-downs of 180 s up and 600 s down.
+// where the time between tokens misses its objective by 20 %; cool-downs of 180 s up and 600 s down. The knob
+// divides the target.
 type heteroScale struct {
 	profile
 	every            time.Duration
@@ -28,7 +29,7 @@ func (p *heteroScale) Decide(in *Input) (Counts, string) {
 		return in.Desired, "no metrics: held"
 	}
 	now := float64(in.Desired.Decode)
-	target := saturation * p.decodeTokensPerSecond(s.InputTokens+s.OutputTokens/2, p.tpot)
+	target := saturation / p.margin * p.decodeTokensPerSecond(s.InputTokens+s.OutputTokens/2, p.tpot)
 	want := s.DecodePerSecond / target
 	if s.TPOTMs > breach*p.tpot {
 		want = max(want, now*more)
@@ -53,7 +54,7 @@ func (p *heteroScale) Decide(in *Input) (Counts, string) {
 
 // tokenScale is TokenScale's rule as we read it, the paper's text not being available: prefill tokens/s over the lesser of
 // the prefill and the transfer velocity; decode by the rate at which requests must release their KV cache over that of a
-// full batch within the objective, B*(in+out)/(out*TPOT).
+// full batch within the objective, B*(in+out)/(out*TPOT). The knob multiplies the demand.
 type tokenScale struct {
 	profile
 	every time.Duration
@@ -76,14 +77,15 @@ func (p *tokenScale) Decide(in *Input) (Counts, string) {
 	step := p.service.Decode.Decode.StepMs(b, b*context)
 	decodeVelocity := 1000 * b * length / (s.OutputTokens * step)
 	return Counts{
-		max(1, ceil(s.PromptPerSecond/min(prefillVelocity, transferVelocity))),
-		max(1, ceil(s.RequestsPerSecond*length/decodeVelocity)),
+		max(1, ceil(p.margin*s.PromptPerSecond/min(prefillVelocity, transferVelocity))),
+		max(1, ceil(p.margin*s.RequestsPerSecond*length/decodeVelocity)),
 	}, "token velocities"
 }
 
 // dopd is DOPD's balance: C sequences fit a decode replica's KV cache; n_D = ceil(n/C) for n requests at a time; and prefill
 // feeds them, n_P = n_D*C*TTFT(isl)/(osl*TPOT(C, ctx)). Its code takes requests per interval for n and leaves n_D out of n_P;
 // here n is the concurrency that the formula means (rate*osl*TPOT) and n_P is for all of decode. Idle for 50 s: minimum.
+// The knob multiplies n.
 type dopd struct {
 	profile
 	every time.Duration
@@ -108,14 +110,14 @@ func (p *dopd) Decide(in *Input) (Counts, string) {
 	context := s.InputTokens + s.OutputTokens/2
 	c := p.batch(context, p.tpot) // KV blocks, and no more than the objective bears
 	step := p.service.Decode.Decode.StepMs(c, c*context)
-	decode := max(1, ceil(s.RequestsPerSecond*s.OutputTokens*step/1000/c))
+	decode := max(1, ceil(p.margin*s.RequestsPerSecond*s.OutputTokens*step/1000/c))
 	prefill := ceil(float64(decode) * c * p.prefillMs(s.InputTokens, s.CachedShare) / (s.OutputTokens * step))
 	return Counts{max(1, prefill), decode}, fmt.Sprintf("%.0f sequences per replica", c)
 }
 
 // blitzScale is BlitzScale's bands lo..hi: decode KV blocks 0.75/0.95 of the cache, prefill 0.5/0.8 of the tokens that wait
 // over the tokens that a replica computes in a second. Below what hi asks for it jumps to the middle of the band; above what
-// lo asks for it goes down by one.
+// lo asks for it goes down by one. The knob multiplies the work.
 type blitzScale struct {
 	profile
 }
@@ -131,7 +133,7 @@ func (p *blitzScale) Decide(in *Input) (Counts, string) {
 		return in.Desired, "no metrics: held"
 	}
 	band := func(now int, work, low, high float64) int {
-		least, most := max(1, ceil(work/high)), max(1, ceil(work/low))
+		least, most := max(1, ceil(p.margin*work/high)), max(1, ceil(p.margin*work/low))
 		switch {
 		case now < least:
 			return (least + most + 1) / 2
@@ -151,6 +153,8 @@ func (p *blitzScale) Decide(in *Input) (Counts, string) {
 //	capacity = min(0.80*KV, N*(I+O/2)), N = min(max batched tokens*O/(I+O), max sequences)
 //	demand   = in use + waiting*(I+O) for decode, (queued + in work)*I for prefill
 //	up       by (demand/0.85 - capacity of all)/capacity, down by (capacity of all - demand/0.70)/capacity
+//
+// The knob multiplies the demand.
 type wva struct {
 	profile
 	prefill, decode autoscaler
@@ -169,6 +173,7 @@ func (p *wva) Decide(in *Input) (Counts, string) {
 	sequences := float64(max(p.service.MaxSequences, 256))
 	step := func(now int, demand, capacity float64) int {
 		have := float64(now) * capacity
+		demand *= p.margin
 		switch {
 		case demand/scaleUp > have:
 			return now + ceil((demand/scaleUp-have)/capacity)

@@ -6,7 +6,9 @@ import (
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
 
-// own is the project's planner: the very code of the controller, with its memory from decision to decision.
+// own is the project's planner: the very code of the controller, with its memory from decision to decision. Its knob is what a
+// person has to make it more careful on the way down: it multiplies the scale-down window, and sets the tolerance, which is
+// the scenario's at 1, goes to 0 below and grows by 0.4 for each 1 above.
 type own struct {
 	spec   planner.Spec
 	memory planner.Memory
@@ -15,7 +17,17 @@ type own struct {
 	observe func(planner.Record)
 }
 
-func newPlanner(s *Setup) Policy { return &own{spec: s.Spec} }
+func newPlanner(s *Setup) Policy {
+	p, knob := &own{spec: s.Spec}, s.knob()
+	b := &p.spec.Behavior
+	b.DownWindowSeconds *= planner.Seconds(knob)
+	if knob < 1 {
+		b.Tolerance *= knob
+	} else {
+		b.Tolerance = min(0.9, b.Tolerance+0.4*(knob-1))
+	}
+	return p
+}
 
 func (p *own) Interval() time.Duration { return p.spec.Behavior.IntervalSeconds.Duration() }
 

@@ -48,6 +48,15 @@ type Setup struct {
 	PrefillStartup, DecodeStartup time.Duration
 	// Traffic is for the oracle alone.
 	Traffic *trace.Trace
+	// Aggressiveness tunes each policy by its own knob: over 1 makes it hold more replicas, under 1 fewer. 0 is 1. See each file.
+	Aggressiveness float64
+}
+
+func (s *Setup) knob() float64 {
+	if s.Aggressiveness <= 0 {
+		return 1
+	}
+	return s.Aggressiveness
 }
 
 // makers are the policies by name.
@@ -99,14 +108,15 @@ func (l limits) clamp(c Counts) Counts {
 	}
 }
 
-// static keeps what was there at the start.
+// static keeps what was there at the start. Its knob multiplies the counts.
 type static struct {
 	counts   Counts
 	interval time.Duration
 }
 
 func newStatic(s *Setup) Policy {
-	return &static{s.Start, s.Spec.Behavior.IntervalSeconds.Duration()}
+	more := func(n int) int { return ceil(float64(n) * s.knob()) }
+	return &static{Counts{more(s.Start.Prefill), more(s.Start.Decode)}, interval(s)}
 }
 
 func (p *static) Interval() time.Duration        { return p.interval }
@@ -124,10 +134,12 @@ type profile struct {
 	ttft, tpot float64 // objectives, ms
 	startRatio float64 // prefill replicas per decode replica at the start
 	limits     limits
+	// margin multiplies the demand: the knob of the rules that reckon in rates.
+	margin float64
 }
 
 func newProfile(s *Setup) profile {
-	return profile{service: s.Spec.Service, ttft: s.Spec.TTFT.Ms, tpot: s.Spec.TPOT.Ms,
+	return profile{margin: s.knob(), service: s.Spec.Service, ttft: s.Spec.TTFT.Ms, tpot: s.Spec.TPOT.Ms,
 		startRatio: ratio(float64(s.Start.Prefill), float64(max(1, s.Start.Decode))), limits: limits{s.Spec.Prefill, s.Spec.Decode}}
 }
 

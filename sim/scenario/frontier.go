@@ -1,0 +1,185 @@
+package scenario
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pdautoscaler/pdautoscaler/sim/policy"
+)
+
+// Point is one setting of a policy's knob and what it gave.
+type Point struct {
+	// Knob is the aggressiveness, or 0 for a static pair.
+	Knob       float64        `json:"knob,omitempty"`
+	Start      *policy.Counts `json:"start,omitempty"`
+	Attainment float64        `json:"attainment"`
+	GPUHours   float64        `json:"gpuHours"`
+}
+
+// knobs are the settings that are tried, from lean to generous.
+var knobs = []float64{0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.4, 1.6, 1.8, 2, 2.5, 3, 4}
+
+// Frontier simulates each policy at every setting of its knob and reports the cheapest that attains the target, or, where none
+// does, the one that attains most. For static that is the cheapest pair of counts. Regret is then at equal attainment.
+func (s *Scenario) Frontier(ctx context.Context, now func() time.Time, target float64) (*Report, error) {
+	if !(target > 0 && target < 1) {
+		return nil, fmt.Errorf("%s: the target attainment is %v; allowed is a share above 0 and below 1", s.Name, target)
+	}
+	report := &Report{Policies: []PolicyReport{}, Target: target}
+	t := tuner{scenario: s, ctx: ctx, now: now, target: target}
+	for _, name := range s.Policies {
+		var err error
+		t.best, t.points = nil, nil
+		if name == "static" {
+			err = t.pairs()
+		} else {
+			err = t.sweep(name)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", s.Name, name, err)
+		}
+		t.best.Frontier = t.points
+		report.Policies = append(report.Policies, *t.best)
+	}
+	s.finish(report, t.requests, t.spent)
+	return report, nil
+}
+
+// tuner tries one policy.
+type tuner struct {
+	scenario *Scenario
+	ctx      context.Context
+	now      func() time.Time
+	target   float64
+
+	best     *PolicyReport
+	points   []Point
+	requests uint64
+	spent    time.Duration
+}
+
+// try simulates once, and keeps what is best.
+func (t *tuner) try(name string, s Scenario, p Point) (*PolicyReport, error) {
+	if err := t.ctx.Err(); err != nil {
+		return nil, err
+	}
+	started := t.now()
+	r, err := s.play(name, nil)
+	if err != nil {
+		return nil, err
+	}
+	t.spent += t.now().Sub(started)
+	t.requests += r.Requests
+	p.Attainment, p.GPUHours = r.Attainment, r.GPUHours
+	t.points = append(t.points, p)
+	r.Knob = p.Knob
+	if t.best == nil || t.better(&r, t.best) {
+		t.best = &r
+	}
+	return &r, nil
+}
+
+// better reports whether a is better than b: the cheaper of two that attain the target, else the one that attains more.
+func (t *tuner) better(a, b *PolicyReport) bool {
+	if reached := a.Attainment >= t.target; reached != (b.Attainment >= t.target) {
+		return reached
+	} else if reached {
+		return a.GPUHours < b.GPUHours
+	}
+	return a.Attainment > b.Attainment
+}
+
+func (t *tuner) sweep(name string) error {
+	for _, knob := range knobs {
+		s := *t.scenario
+		s.Setup.Aggressiveness = knob
+		if _, err := t.try(name, s, Point{Knob: knob}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pairs finds the cheapest static pair. Each role's least count is found with the other at its most, by bisection; from there
+// the role that gains more is raised until the target is reached. Pairs beyond the budget are not tried.
+func (t *tuner) pairs() error {
+	spec := &t.scenario.Setup.Spec
+	most := func(role, other int, budget int) int {
+		if budget == 0 {
+			return role
+		}
+		return max(1, min(role, (budget-other)))
+	}
+	p, d := spec.Prefill.GPUsPerReplica, spec.Decode.GPUsPerReplica
+	topPrefill := most(spec.Prefill.Max*p, spec.Decode.Min*d, spec.BudgetGPUs) / p
+	topDecode := most(spec.Decode.Max*d, spec.Prefill.Min*p, spec.BudgetGPUs) / d
+	fits := func(c policy.Counts) bool {
+		return spec.BudgetGPUs == 0 || c.Prefill*p+c.Decode*d <= spec.BudgetGPUs
+	}
+	seen := map[policy.Counts]float64{}
+	try := func(c policy.Counts) (float64, error) {
+		if v, ok := seen[c]; ok {
+			return v, nil
+		}
+		s := *t.scenario
+		s.Setup.Start = c
+		s.Engine.Prefill.Replicas, s.Engine.Decode.Replicas = c.Prefill, c.Decode
+		s.Setup.Spec.BudgetGPUs = 0 // the pair itself fits
+		r, err := t.try("static", s, Point{Start: &c})
+		if err != nil {
+			return 0, err
+		}
+		seen[c] = r.Attainment
+		return r.Attainment, nil
+	}
+	// With the other role unlimited by the budget, the least that could do.
+	least := func(low, high int, at func(int) policy.Counts) (int, error) {
+		for low < high {
+			middle := (low + high) / 2
+			v, err := try(at(middle))
+			if err != nil {
+				return 0, err
+			}
+			if v >= t.target {
+				high = middle
+			} else {
+				low = middle + 1
+			}
+		}
+		return low, nil
+	}
+	prefill, err := least(max(1, spec.Prefill.Min), topPrefill, func(n int) policy.Counts { return policy.Counts{Prefill: n, Decode: spec.Decode.Max} })
+	if err != nil {
+		return err
+	}
+	decode, err := least(max(1, spec.Decode.Min), topDecode, func(n int) policy.Counts { return policy.Counts{Prefill: spec.Prefill.Max, Decode: n} })
+	if err != nil {
+		return err
+	}
+	t.points = slices.DeleteFunc(t.points, func(p Point) bool { return !fits(*p.Start) })
+	t.best = nil // the pairs so far may not fit the budget
+	clear(seen)
+	for c := (policy.Counts{Prefill: prefill, Decode: decode}); ; {
+		v, err := try(c)
+		if err != nil || v >= t.target {
+			return err
+		}
+		more := []policy.Counts{{Prefill: c.Prefill + 1, Decode: c.Decode}, {Prefill: c.Prefill, Decode: c.Decode + 1}}
+		more = slices.DeleteFunc(more, func(c policy.Counts) bool {
+			return c.Prefill > spec.Prefill.Max || c.Decode > spec.Decode.Max || !fits(c)
+		})
+		if len(more) == 0 {
+			return nil
+		}
+		gains := map[policy.Counts]float64{}
+		for _, m := range more {
+			if gains[m], err = try(m); err != nil {
+				return err
+			}
+		}
+		c = slices.MaxFunc(more, func(a, b policy.Counts) int { return cmp.Compare(gains[a], gains[b]) })
+	}
+}

@@ -1,0 +1,83 @@
+package scenario
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pdautoscaler/pdautoscaler/sim/policy"
+)
+
+const tight = `
+model: qwen3-32b
+gpu: h200
+prefill: {tp: 2, max: 4}
+decode: {tp: 2, max: 4}
+traffic: {generator: {duration: 20m, rate: 14, input: {mean: 1500, scv: 1}, output: {mean: 300, scv: 0.5}}}
+slo: {ttft: {p95: 1s}, tpot: {p95: 25ms}}
+policies: [static, dynamo, oracle]
+`
+
+// The tuned report is the cheapest setting of those tried that attains the target, and for static the cheapest of all pairs.
+func TestFrontierFindsTheCheapest(t *testing.T) {
+	const target = 0.98
+	s := build(t, tight, Options{})
+	r, err := s.Frontier(t.Context(), time.Now, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range r.Policies {
+		if len(p.Frontier) == 0 {
+			t.Fatalf("%s: nothing was tried", p.Name)
+		}
+		cheapest := 0.0
+		for _, point := range p.Frontier {
+			if point.Attainment >= target && (cheapest == 0 || point.GPUHours < cheapest) {
+				cheapest = point.GPUHours
+			}
+		}
+		if cheapest > 0 && (p.GPUHours != cheapest || p.Attainment < target) {
+			t.Errorf("%s: %v GPU-hours at %v were chosen, %v would do", p.Name, p.GPUHours, p.Attainment, cheapest)
+		}
+		if p.Regret != nil && p.Attainment < target {
+			t.Errorf("%s: a regret at %v", p.Name, p.Attainment)
+		}
+	}
+	best, pair := 0.0, policy.Counts{}
+	for p := 1; p <= 4; p++ {
+		for d := 1; d <= 4; d++ {
+			one := *s
+			one.Setup.Start = policy.Counts{Prefill: p, Decode: d}
+			one.Engine.Prefill.Replicas, one.Engine.Decode.Replicas = p, d
+			r, err := one.play("static", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Attainment >= target && (best == 0 || r.GPUHours < best) {
+				best, pair = r.GPUHours, one.Setup.Start
+			}
+		}
+	}
+	if got := r.Policies[0].GPUHours; best == 0 || got != best {
+		t.Errorf("static takes %v GPU-hours, the cheapest of all pairs is %+v with %v", got, pair, best)
+	}
+}
+
+// A target that none reaches gives the most that is attained, and no regret.
+func TestFrontierOutOfReach(t *testing.T) {
+	s := build(t, strings.Replace(tight, "max: 4", "max: 1", 2)+"budget: {gpus: 4}\n", Options{})
+	r, err := s.Frontier(t.Context(), time.Now, 0.999)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range r.Policies {
+		if p.Regret != nil || p.Attainment >= 0.999 || p.MaxGPUs > 4 {
+			t.Errorf("%+v", p)
+		}
+	}
+	for _, target := range []float64{0, 1, -1} {
+		if _, err := s.Frontier(t.Context(), time.Now, target); err == nil || !strings.Contains(err.Error(), "target attainment") {
+			t.Errorf("target %v: %v", target, err)
+		}
+	}
+}
