@@ -81,7 +81,7 @@ func TestTTFTAgainstEventSimulation(t *testing.T) {
 		scvs   []float64
 		held   []accuracy
 	}{
-		{"Weibull lengths", weibull, []float64{0.25, 1, 2}, []accuracy{{0.5, 0.06, 0.30}, {0.9, 0.03, 0.12}, {0.95, 0.04, 0.15}, {0.99, 0.06, 0.30}}},
+		{"Weibull lengths", weibull, []float64{0.25, 1, 2}, []accuracy{{0.5, 0.04, 0.15}, {0.9, 0.03, 0.12}, {0.95, 0.04, 0.12}, {0.99, 0.06, 0.25}}},
 		{"lognormal lengths", lognormal, []float64{0.25, 1}, []accuracy{{0.5, 0.08, 0.30}, {0.9, 0.06, 0.20}, {0.95, 0.06, 0.20}, {0.99, 0.1, 0.35}}},
 	} {
 		tallies := make([]tally, len(f.held))
@@ -96,7 +96,7 @@ func TestTTFTAgainstEventSimulation(t *testing.T) {
 							requests = 300_000 // waits are correlated over hundreds of requests
 						}
 						p := s.PrefillPool(replicas, traffic)
-						simulated := simulatePrefill(s, replicas, traffic, f.family(traffic.Input), requests)
+						simulated := simulatePrefill(s, replicas, traffic, f.family(traffic.Input), requests, 2)
 						at := fmt.Sprintf("SCV %v of lengths and %v of arrivals, %d replicas, load %v", scv, arrivalSCV, replicas, load)
 						for i, a := range f.held {
 							tallies[i].add(at, p.TTFTQuantileMs(a.q), quantileOf(simulated, a.q))
@@ -141,8 +141,7 @@ func TestTPOTAgainstEventSimulation(t *testing.T) {
 	}
 }
 
-// Near a wall requests wait for a place. Above a KV load of 0.7 preemption takes over, which is not modelled: at 0.8 the
-// p95 is understated by 9 to 42 %.
+// Near a wall requests wait for a place. Few are ever preempted: a prompt does not join before there is room for it.
 func TestWallsAgainstEventSimulation(t *testing.T) {
 	if testing.Short() {
 		t.Skip("simulates hundreds of thousands of requests")
@@ -156,10 +155,10 @@ func TestWallsAgainstEventSimulation(t *testing.T) {
 	} {
 		s := qwenService(t, perfmodel.Options{TP: 2})
 		wall.limit(&s)
-		held := []accuracy{{0.5, 0.02, 0.05}, {0.95, 0.1, 0.25}}
+		held := []accuracy{{0.5, 0.03, 0.12}, {0.95, 0.13, 0.27}}
 		tallies := make([]tally, len(held))
 		for _, arrivalSCV := range []float64{1, 2} {
-			for _, load := range []float64{0.5, 0.6, 0.7} {
+			for _, load := range []float64{0.5, 0.7, 0.8, 0.9} {
 				traffic := conversation(1, 1, arrivalSCV)
 				traffic.RequestsPerSecond = 1
 				for range 20 { // the load is not linear in the rate: approach it

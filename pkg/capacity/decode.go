@@ -42,15 +42,25 @@ type DecodePool struct {
 }
 
 // contexts are the moments of a running sequence's context, in tokens, weighted by the steps it is seen in.
-type contexts struct{ mean, variance float64 }
+type contexts struct {
+	mean, variance float64
+	// workSCV is the squared coefficient of variation, over requests, of a request's context summed over its steps.
+	workSCV float64
+}
 
-// contextsOf integrates over a request's output: ctx = E[in] + E[out^2]/(2 E[out]) and the second moment alike. The third
-// moment of the output, of which only two are known, is a gamma distribution's.
+// contextsOf integrates over a request's output: ctx = E[in] + E[out^2]/(2 E[out]) and the second moment alike. The higher
+// moments of the output, of which only two are known, are a gamma distribution's.
 func contextsOf(t Traffic) contexts {
 	in, out, v := t.Input.Mean, t.Output.Mean, t.Output.SCV
 	mean := in + out*(1+v)/2
 	second := in*in*(1+t.Input.SCV) + in*out*(1+v) + out*out*(1+v)*(1+2*v)/3
-	return contexts{mean: mean, variance: max(0, second-mean*mean)}
+	// in*out + out^2/2, squared.
+	work := in*in*(1+t.Input.SCV)*(1+v) + in*out*(1+v)*(1+2*v) + out*out*(1+v)*(1+2*v)*(1+3*v)/4
+	c := contexts{mean: mean, variance: max(0, second-mean*mean)}
+	if mean > 1e-100 { // below, its square is zero
+		c.workSCV = max(0, work/(mean*mean)-1)
+	}
+	return c
 }
 
 // strandedTokens is the KV cache that stays free because the prompt at the head of the queue does not fit into it: half of

@@ -2,19 +2,21 @@ package capacity
 
 import "math"
 
-// strataCount is a compromise: 24 strata keep the discretisation's error near 1 % and an evaluation under a microsecond.
-const strataCount = 24
+// strataCount is a compromise: 26 strata keep the discretisation's error near 1 % and an evaluation under a microsecond.
+const strataCount = 26
 
 // strataEdges are the strata's edges as quantiles of the unit exponential, from which a Weibull's follow by a power. They
 // are denser where the tail of a TTFT is decided. What lies outside belongs to the outermost strata.
 var strataEdges = [strataCount + 1]float64{
 	0.001, 0.02, 0.06, 0.12, 0.2, 0.3, 0.42, 0.56, 0.72, 0.9, 1.1, 1.32, 1.56,
-	1.82, 2.1, 2.4, 2.75, 3.15, 3.6, 4.1, 4.7, 5.4, 6.3, 7.5, 9.2,
+	1.82, 2.1, 2.4, 2.75, 3.15, 3.6, 4.1, 4.7, 5.4, 6.3, 7.5, 9.2, 11.2, 13.5,
 }
 
 var (
 	// strataLogs are the logarithms of the edges.
 	strataLogs [strataCount + 1]float64
+	// strataProbabilities are the quantiles at the edges.
+	strataProbabilities [strataCount + 1]float64
 	// strataWeights are the probabilities of the strata; they sum to 1.
 	strataWeights [strataCount]float64
 )
@@ -31,14 +33,20 @@ func init() {
 	}
 	for k, e := range strataEdges {
 		strataLogs[k] = math.Log(e)
+		strataProbabilities[k] = -math.Expm1(-e)
 	}
 }
 
-// edges are the token counts at the strata's edges: a Weibull of l's SCV, scaled so that the stratified mean is l's.
+// edges are the token counts at the strata's edges: of l's histogram, or of a Weibull of l's SCV, scaled so that the
+// stratified mean is l's.
 func (l Lengths) edges() (tokens [strataCount + 1]float64) {
-	inverse := l.inverseShape()
-	for k, log := range strataLogs {
-		tokens[k] = math.Exp(log * inverse)
+	if l.Histogram != nil {
+		l.Histogram.quantiles(strataProbabilities[:], tokens[:])
+	} else {
+		inverse := l.inverseShape()
+		for k, log := range strataLogs {
+			tokens[k] = math.Exp(log * inverse)
+		}
 	}
 	mean := 0.0
 	for k, w := range strataWeights {
@@ -53,6 +61,11 @@ func (l Lengths) edges() (tokens [strataCount + 1]float64) {
 
 // quantile is the token count that a share p of the lengths stays within, 0 < p < 1.
 func (l Lengths) quantile(p float64) float64 {
+	if l.Histogram != nil {
+		probability, tokens := [1]float64{p}, [1]float64{}
+		l.Histogram.quantiles(probability[:], tokens[:])
+		return tokens[0]
+	}
 	inverse := l.inverseShape()
 	return l.Mean / math.Gamma(1+inverse) * math.Pow(-math.Log1p(-p), inverse)
 }

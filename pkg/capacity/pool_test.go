@@ -162,13 +162,66 @@ func TestLocalPrefillMovesWork(t *testing.T) {
 	}
 }
 
+func TestChunksAndTiersAreWorkOfPrefill(t *testing.T) {
+	s := qwenService(t, perfmodel.Options{TP: 2, OffloadBytesPerSecond: 20e9})
+	traffic := Traffic{RequestsPerSecond: 2, Input: Lengths{Mean: 8000}, Output: Lengths{Mean: 100}}
+	whole := s.PrefillPool(2, traffic)
+	s.ChunkTokens = 512
+	chunked := s.PrefillPool(2, traffic)
+	if got, want := chunked.MeanServiceMs, s.Prefill.Prefill.ChunkedMs(8000, 0, 512); math.Abs(got-want) > 1e-6*want || got <= whole.MeanServiceMs {
+		t.Errorf("in chunks of 512 a prompt takes %v ms, want %v, above the whole's %v", got, want, whole.MeanServiceMs)
+	}
+	s.ChunkTokens = 0
+	traffic.OffloadedShare = 0.5
+	reloaded := s.PrefillPool(2, traffic)
+	want := s.Prefill.Prefill.StepMs(4000, 4000) + 4000*s.Prefill.KVBytesPerToken/20e9*1000
+	if got := reloaded.MeanServiceMs; math.Abs(got-want) > 1e-6*want || got >= whole.MeanServiceMs {
+		t.Errorf("half reloaded a prompt takes %v ms, want %v, below %v", got, want, whole.MeanServiceMs)
+	}
+	// Reuse takes work off prefill, but its cache is held all the same.
+	traffic.OffloadedShare, traffic.CachedShare = 0, 0.5
+	if d := s.DecodePool(2, traffic); d.KVLoad != s.DecodePool(2, Traffic{RequestsPerSecond: 2, Input: Lengths{Mean: 8000}, Output: Lengths{Mean: 100}}).KVLoad {
+		t.Errorf("reuse changes the KV load to %v", d.KVLoad)
+	}
+}
+
+func TestHistogramsAreWhatTheyCount(t *testing.T) {
+	values := make([]float64, 0, 3000)
+	for i := range 3000 {
+		values = append(values, 100+float64(i%1000)) // uniform from 100 to 1099
+	}
+	l := Lengths{Mean: 7, SCV: 9, Histogram: NewHistogram(values)}.clean()
+	if math.Abs(l.Mean-599.5) > 6 || math.Abs(l.quantile(0.9)-1000) > 20 || math.Abs(l.quantile(0.1)-200) > 20 {
+		t.Errorf("mean %v, p10 %v, p90 %v", l.Mean, l.quantile(0.1), l.quantile(0.9))
+	}
+	tokens, mean := l.edges(), 0.0
+	for k, w := range strataWeights {
+		mean += w * (tokens[k] + tokens[k+1]) / 2
+	}
+	if math.Abs(mean-l.Mean) > 1e-6*l.Mean {
+		t.Errorf("the strata's mean is %v, the histogram's %v", mean, l.Mean)
+	}
+	for name, h := range map[string]*Histogram{
+		"empty": {}, "uneven": {UpTo: []float64{1, 2}, Count: []float64{1}}, "falling": {UpTo: []float64{2, 1}, Count: []float64{1, 1}},
+		"nothing counted": {UpTo: []float64{1}, Count: []float64{0}}, "not numbers": {UpTo: []float64{math.NaN()}, Count: []float64{1}},
+		"negative": {UpTo: []float64{1, 2}, Count: []float64{-1, 3}}, "endless": {UpTo: []float64{1, math.Inf(1)}, Count: []float64{1, 1}},
+	} {
+		if got := (Lengths{Mean: 7, SCV: 2, Histogram: h}).clean(); got.Mean != 7 || got.SCV != 2 || got.Histogram != nil {
+			t.Errorf("%s: %+v, want the moments alone", name, got)
+		}
+	}
+	if h := NewHistogram([]float64{math.NaN(), math.Inf(1), -3}); len(h.UpTo) != 0 {
+		t.Errorf("no lengths make %+v", h)
+	}
+}
+
 func TestBadNumbersAreReadAsDocumented(t *testing.T) {
 	s := qwenService(t, perfmodel.Options{TP: 2})
 	bad := rapid.SampledFrom([]float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, 0, 1e-300, 1, 1e300, math.MaxFloat64})
 	rapid.Check(t, func(rt *rapid.T) {
 		draw := func(name string) float64 { return bad.Draw(rt, name) }
-		traffic := Traffic{RequestsPerSecond: draw("rate"), ArrivalSCV: draw("arrival SCV"), Input: Lengths{draw("in"), draw("in SCV")},
-			Output: Lengths{draw("out"), draw("out SCV")}, CachedShare: draw("cached"), LocalPrefillShare: draw("local")}
+		traffic := Traffic{RequestsPerSecond: draw("rate"), ArrivalSCV: draw("arrival SCV"), Input: Lengths{Mean: draw("in"), SCV: draw("in SCV")},
+			Output: Lengths{Mean: draw("out"), SCV: draw("out SCV")}, CachedShare: draw("cached"), LocalPrefillShare: draw("local"), OffloadedShare: draw("offloaded")}
 		o := Objective{Quantile: draw("q"), Ms: draw("ms")}
 		n := rapid.SampledFrom([]int{math.MinInt, -1, 0, 1, 7, 1 << 40}).Draw(rt, "replicas")
 		s := s
@@ -210,7 +263,7 @@ func TestInputsAreJSON(t *testing.T) {
 	traffic := conversation(1, 1, 1)
 	traffic.RequestsPerSecond = 3
 	for _, n := range []int{1, 2} {
-		all := cmp.AllowUnexported(PrefillPool{}, promptWork{}, DecodePool{}, stepCurve{}, contexts{})
+		all := cmp.AllowUnexported(PrefillPool{}, promptWork{}, wait{}, DecodePool{}, stepCurve{}, contexts{})
 		if diff := cmp.Diff(s.PrefillPool(n, traffic), back.PrefillPool(n, traffic), all, cmpopts.EquateNaNs()); diff != "" {
 			t.Error(diff)
 		}

@@ -15,14 +15,15 @@ type PrefillPool struct {
 	MeanWaitMs float64
 
 	work promptWork
+	wait wait
 }
 
 // promptWork is the distribution of one prompt's work, by its strata.
 type promptWork struct {
 	// edges are the prefill times at the strata's edges, in ms; they rise.
 	edges [strataCount + 1]float64
-	// mean (ms) and second (ms^2) are the moments of the time that a prompt occupies a replica.
-	mean, second float64
+	// mean (ms), second (ms^2), third and fourth are the moments of the time that a prompt occupies a replica.
+	mean, second, third, fourth float64
 }
 
 // PrefillPool evaluates replicas prefill replicas under t. No replicas hold no traffic but none.
@@ -37,7 +38,11 @@ func (s Service) promptWork(t Traffic) (w promptWork) {
 	tokens := t.Input.edges()
 	occupied := tokens
 	for k, n := range tokens {
-		w.edges[k] = s.Prefill.Prefill.StepMs(n*(1-t.CachedShare)+pad, n*t.CachedShare)
+		reused := t.CachedShare + t.OffloadedShare
+		w.edges[k] = s.Prefill.Prefill.ChunkedMs(n*(1-reused)+pad, n*reused, float64(s.ChunkTokens))
+		if t.OffloadedShare > 0 {
+			w.edges[k] += s.Prefill.Reload.Ms(n * t.OffloadedShare)
+		}
 		occupied[k] = w.edges[k]
 		if s.TransferBlocksPrefill {
 			occupied[k] += s.transferMs(n)
@@ -47,6 +52,8 @@ func (s Service) promptWork(t Traffic) (w promptWork) {
 		a, b := occupied[k], occupied[k+1]
 		w.mean += weight * (a + b) / 2
 		w.second += weight * (a*a + a*b + b*b) / 3
+		w.third += weight * (a + b) * (a*a + b*b) / 4
+		w.fourth += weight * (a*a*a*a + a*b*(a*a+a*b+b*b) + b*b*b*b) / 5
 	}
 	return w
 }
@@ -67,10 +74,23 @@ func (w promptWork) pool(replicas int, t Traffic) PrefillPool {
 		return p
 	}
 	serviceSCV := max(0, w.second/(w.mean*w.mean)-1)
-	p.WaitProbability = erlangC(servers, offered)
-	p.MeanWaitMs = p.WaitProbability * w.mean / (float64(servers) * (1 - p.Load)) * (t.ArrivalSCV + serviceSCV) / 2 *
-		arrivalCorrection(p.Load, t.ArrivalSCV, serviceSCV)
+	busy := erlangC(servers, offered)
+	p.WaitProbability = min(1, busy*busyCorrection(p.Load, t.ArrivalSCV, serviceSCV))
+	p.MeanWaitMs = busy * w.mean / (float64(servers) * (1 - p.Load)) *
+		(t.ArrivalSCV + serviceSCV - (serviceSCV-1)*sharedCorrection(p.Load, float64(servers))) / 2 * arrivalCorrection(p.Load, t.ArrivalSCV, serviceSCV)
+	p.wait = newWait(p.WaitProbability, p.MeanWaitMs, w.waitShape(p.Load))
 	return p
+}
+
+// sharedCorrection is Cosmetatos's for M/D/c, which Page carries over to M/G/c: the spread of service matters less where
+// several servers work on, the more so the lower the load. It is 0 for one server and 1 at most.
+func sharedCorrection(load, servers float64) float64 {
+	return min(1, (1-load)*(servers-1)*(math.Sqrt(4+5*servers)-2)/(16*load*servers))
+}
+
+func (w *promptWork) waitShape(load float64) waitShape {
+	square := w.mean * w.mean
+	return shapeOfWait(load, w.second/square, w.third/(square*w.mean), w.fourth/(square*square))
 }
 
 // arrivalCorrection is Kraemer and Langenbach-Belz's factor for arrivals that are not Poisson: their variance matters less
@@ -104,8 +124,8 @@ func (p PrefillPool) TTFTQuantileMs(q float64) float64 {
 	if !p.Stable {
 		return math.Inf(1)
 	}
-	return p.work.quantile(q, p.WaitProbability, p.MeanWaitMs)
+	return p.work.quantile(q, p.wait)
 }
 
 // FloorMs is TTFTQuantileMs when nothing waits: what no number of replicas improves on.
-func (p PrefillPool) FloorMs(q float64) float64 { return p.work.quantile(q, 0, 0) }
+func (p PrefillPool) FloorMs(q float64) float64 { return p.work.quantile(q, wait{}) }

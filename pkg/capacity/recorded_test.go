@@ -135,7 +135,7 @@ func TestPredictionsForRecordedLengths(t *testing.T) {
 		for _, replicas := range []int{1, 2, 4, 8} {
 			traffic.RequestsPerSecond = load * s.MaxRatePrefill(replicas, traffic, Objective{Ms: 1e9})
 			p := s.PrefillPool(replicas, traffic)
-			simulated := simulatePrefill(s, replicas, traffic, resample(c["ContextTokens"]), 200_000)
+			simulated := simulatePrefill(s, replicas, traffic, resample(c["ContextTokens"]), 200_000, 2)
 			for i, a := range prefill {
 				ttft[i].add(at+", "+strconv.Itoa(replicas)+" replicas", p.TTFTQuantileMs(a.q), quantileOf(simulated, a.q))
 			}

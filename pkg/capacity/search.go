@@ -45,7 +45,7 @@ func (s Service) MaxRatePrefill(n int, t Traffic, o Objective) float64 {
 	t = t.clean()
 	work := s.promptWork(t)
 	perRequest := work.mean * (1 - t.LocalPrefillShare) / 1000 // seconds
-	if n < 1 || work.quantile(o.quantile(), 0, 0) > o.Ms {
+	if n < 1 || work.quantile(o.quantile(), wait{}) > o.Ms {
 		return 0
 	}
 	return largestRate(float64(min(n, maxReplicas))/perRequest, func(rate float64) bool {

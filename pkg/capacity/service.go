@@ -6,12 +6,14 @@ import (
 	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel"
 )
 
-// Lengths is a distribution of token counts, by its first two moments.
+// Lengths is a distribution of token counts, by its first two moments or by a histogram.
 type Lengths struct {
 	// Mean is in tokens.
 	Mean float64 `json:"mean"`
 	// SCV is the squared coefficient of variation, variance over squared mean. 0 is a constant length.
 	SCV float64 `json:"scv"`
+	// Histogram, where there is one, is what counts: Mean and SCV are then its own. One that is no distribution is not there.
+	Histogram *Histogram `json:"histogram,omitempty"`
 }
 
 // Traffic is what arrives at the whole service.
@@ -24,6 +26,8 @@ type Traffic struct {
 	Output     Lengths `json:"output"`
 	// CachedShare is the share of input tokens whose KV cache is reused, 0..1.
 	CachedShare float64 `json:"cachedShare"`
+	// OffloadedShare is the share of input tokens, on top of CachedShare, whose KV cache is reloaded from a lower tier, 0..1.
+	OffloadedShare float64 `json:"offloadedShare,omitempty"`
 	// LocalPrefillShare is the share of requests that the decode replicas prefill themselves, 0..1.
 	LocalPrefillShare float64 `json:"localPrefillShare"`
 }
@@ -48,6 +52,8 @@ type Service struct {
 	MaxSequences int `json:"maxSequences,omitempty"`
 	// PadTokens is the multiple that prompts are padded up to before prefill. Default 1: no padding.
 	PadTokens int `json:"padTokens,omitempty"`
+	// ChunkTokens is the most tokens of one prefill step: longer prompts are computed in several. Default 0: no limit.
+	ChunkTokens int `json:"chunkTokens,omitempty"`
 	// TransferBlocksPrefill says that a prefill replica starts the next prompt only when the KV cache of the last has left.
 	TransferBlocksPrefill bool `json:"transferBlocksPrefill,omitempty"`
 }
@@ -83,11 +89,17 @@ func (t Traffic) clean() Traffic {
 	}
 	t.Input, t.Output = t.Input.clean(), t.Output.clean()
 	t.CachedShare = min(positive(t.CachedShare), 1)
+	t.OffloadedShare = min(positive(t.OffloadedShare), 1-t.CachedShare)
 	t.LocalPrefillShare = min(positive(t.LocalPrefillShare), 1)
 	return t
 }
 
 func (l Lengths) clean() Lengths {
+	if l.Histogram != nil {
+		if counted, ok := l.Histogram.lengths(); ok {
+			return counted
+		}
+	}
 	return Lengths{Mean: positive(l.Mean), SCV: min(positive(l.SCV), 100)}
 }
 

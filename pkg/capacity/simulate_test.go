@@ -71,8 +71,8 @@ func arrivals(scv float64) sampler {
 }
 
 // simulatePrefill returns the TTFT of requests prompts served first come first served by replicas, sorted, in ms.
-func simulatePrefill(s Service, replicas int, t Traffic, lengths sampler, requests int) []float64 {
-	r := rand.New(rand.NewPCG(1, 2))
+func simulatePrefill(s Service, replicas int, t Traffic, lengths sampler, requests int, seed uint64) []float64 {
+	r := rand.New(rand.NewPCG(1, seed))
 	gap := arrivals(t.ArrivalSCV)
 	free := make([]float64, replicas)
 	ttft := make([]float64, 0, requests)
@@ -162,6 +162,12 @@ func simulateDecode(s Service, t Traffic, input, output sampler, requests int) (
 }
 
 func quantileOf(sorted []float64, q float64) float64 { return sorted[int(q*float64(len(sorted)-1))] }
+
+// hyperexponential has two kinds of lengths, short and long, with balanced means; from SCV 1 on.
+func hyperexponential(l Lengths) sampler {
+	unit := arrivals(l.SCV)
+	return func(r *rand.Rand) float64 { return l.Mean * unit(r) }
+}
 
 // resample draws from recorded values.
 func resample(values []float64) sampler {

@@ -21,33 +21,101 @@ func (d DecodePool) FloorMs(q float64) float64 {
 	return d.quantile(q)
 }
 
-// quantile adds to the median what a request of quantile q sees beyond it: slower steps, a handover that is spread over
-// fewer tokens, and a longer wait at a wall. Their excursions are independent and join as the root of their squares' sum.
-func (d DecodePool) quantile(q float64) float64 {
+// quantile is the step and the entry at their medians, and what a request of quantile q sees beyond: slower steps, and an
+// entry that takes longer or is spread over fewer tokens. The two are independent: their excursions join as the root of their
+// squares' sum.
+func (d *DecodePool) quantile(q float64) float64 {
 	q = min(max(q, 1e-9), 1-1e-9)
 	z := normalQuantile(q)
-	middle, step := d.StepMs, d.stepExcursionMs(z)
-	handover, wait := 0.0, 0.0
+	middle, step, entry := d.StepMs, d.stepExcursionMs(z), 0.0
 	if !d.atDecode {
-		probability, mean := d.admission()
-		tokens, fewer := d.tokens(0.5), d.tokens(1-q)
-		entry, waited := d.joinMs()+probability*mean, waitQuantile(0.5, probability, mean)
-		middle += (d.joinMs() + waited) / tokens
-		handover = entry/fewer - entry/tokens
-		wait = (waitQuantile(q, probability, mean) - waited) / tokens
+		e := d.entry()
+		median := e.quantile(0.5)
+		middle += median
+		entry = e.quantile(q) - median
 	}
-	return max(middle+math.Copysign(math.Sqrt(step*step+handover*handover+wait*wait), z), d.step.ms(1))
+	return max(middle+math.Copysign(math.Sqrt(step*step+entry*entry), z), d.step.ms(1))
 }
 
-// tokens is what a handover is spread over in TPOT, for an output at quantile p of the lengths: two tokens at least.
-func (d DecodePool) tokens(p float64) float64 { return max(1, d.output.quantile(p)-1) }
+// outputNodes part the outputs by probability, finer towards the short ones, over whose few tokens an entry is spread.
+var outputNodes = [...]float64{0, 0.006, 0.02, 0.045, 0.08, 0.14, 0.24, 0.4, 0.65, 1}
 
-// waitQuantile is of a wait that is zero but for a share probability, whose wait is exponential.
-func waitQuantile(q, probability, meanMs float64) float64 {
-	if probability <= 1-q {
-		return 0
+// longestOutput stands for the longest of outputs that have no longest.
+const longestOutput = 0.999
+
+// entry is (join + W)/tokens, what a request's entry adds to its TPOT: W is zero but for a share waits of the requests, and
+// exponential for those. With N the tokens,
+//
+//	P(entry > y) = P(N < join/y) + waits * E[exp(-(y*N - join)/meanWait) ; N >= join/y]
+type entry struct {
+	join, waits, meanWait float64
+	output                Lengths
+	tokens                [len(outputNodes)]float64 // at the nodes
+}
+
+func (d *DecodePool) entry() (e entry) {
+	e.join, e.output = d.joinMs(), d.output
+	if e.waits, e.meanWait = d.admission(); !e.late() {
+		return e
 	}
-	return meanMs * math.Log(probability/(1-q))
+	if d.output.Histogram != nil {
+		d.output.Histogram.quantiles(outputNodes[:], e.tokens[:])
+	} else {
+		inverse := d.output.inverseShape()
+		scale := d.output.Mean / math.Gamma(1+inverse)
+		for k, p := range outputNodes {
+			e.tokens[k] = scale * math.Pow(-math.Log1p(-min(p, longestOutput)), inverse)
+		}
+	}
+	for k, n := range e.tokens {
+		e.tokens[k] = max(1, n-1)
+	}
+	return e
+}
+
+// late tells whether any wait is worth the name.
+func (e *entry) late() bool { return e.waits > 1e-9 && e.meanWait > negligibleMs }
+
+func (e *entry) quantile(q float64) float64 {
+	soon := e.join / max(1, e.output.quantile(1-q)-1)
+	if !e.late() {
+		return soon
+	}
+	// All that wait are done a little after the longest wait of those with the fewest tokens.
+	low, high := soon, soon+(e.join+e.meanWait*math.Log(max(1, e.waits/(1-q))+1e3))/e.tokens[0]
+	for range 60 {
+		y := (low + high) / 2
+		if e.tail(y) > 1-q {
+			low = y
+		} else {
+			high = y
+		}
+		if high-low <= 1e-11*high {
+			break
+		}
+	}
+	return high
+}
+
+// tail is P(entry > y).
+func (e *entry) tail(y float64) float64 {
+	border := e.join / y // outputs of fewer tokens are above y even when they do not wait
+	sum := 0.0
+	for k := range len(outputNodes) - 1 {
+		few, many, weight := e.tokens[k], e.tokens[k+1], outputNodes[k+1]-outputNodes[k]
+		if border >= many {
+			sum += weight
+			continue
+		}
+		above := 0.0
+		if border > few {
+			above = (border - few) / (many - few)
+			few = border
+		}
+		n := math.Sqrt(few * many) // 1/tokens, not the tokens, is what counts over a wide node
+		sum += weight * (above + (1-above)*e.waits*math.Exp(-(y*n-e.join)/e.meanWait))
+	}
+	return sum
 }
 
 // stepExcursionMs is how much slower than StepMs the steps are, averaged over a request's life, z standard deviations out.
@@ -70,21 +138,27 @@ func (d DecodePool) fluctuation() (steadiness, lives float64) {
 }
 
 // admission is the probability that a new request finds a wall, and the mean wait in ms of those that do: Halfin and
-// Whitt's limit of many slots, with the spread of what is held in place of a Poisson's.
-func (d DecodePool) admission() (probability, meanMs float64) {
+// Whitt's limit of many slots, with the spread of what is held in place of a Poisson's, and the wait of M/G/n, whose work at
+// the wall of the KV cache is a request's tokens over time.
+func (d *DecodePool) admission() (probability, meanMs float64) {
 	load := max(d.KVLoad, d.SequenceLoad)
 	if d.Sequences == 0 || load == 0 {
 		return 0, 0
 	}
 	steadiness, _ := d.fluctuation()
 	variance := d.Sequences * d.burst / steadiness
-	spare := (d.maxSeqs - d.Sequences) / math.Sqrt(variance)
+	spare, workSCV := (d.maxSeqs-d.Sequences)/math.Sqrt(variance), d.output.SCV
 	if d.kvTokens > 0 && d.context.mean > 0 {
 		spread := math.Sqrt(variance*d.context.mean*d.context.mean + d.Sequences*d.context.variance)
 		spare = min(spare, d.kvTokens*(1-d.KVLoad)/spread)
+		if d.KVLoad > d.SequenceLoad {
+			workSCV = d.context.workSCV
+		}
 	}
-	residenceMs := d.steps * d.StepMs
-	return delayProbability(spare), residenceMs / (d.slots * (1 - load)) * (2*d.burst - 1 + d.output.SCV) / 2
+	// While requests wait the batch is full, and its steps are the slowest: places come free at that pace.
+	residenceMs := d.steps*d.step.ms(d.slots+1) + d.transfer
+	full := min(max(load, d.perMs*residenceMs/d.slots), 1-1e-9)
+	return delayProbability(spare), residenceMs / (d.slots * (1 - full)) * (2*d.burst - 1 + workSCV) / 2
 }
 
 // delayProbability is Halfin and Whitt's 1/(1 + b*Phi(b)/phi(b)), b the spare slots in standard deviations.

@@ -5,45 +5,91 @@ import "math"
 // negligibleMs is a time so short that dividing by it would say nothing.
 const negligibleMs = 1e-12
 
-// quantile solves P(W + S > t) = 1-q, W zero but for a share waits of the prompts, whose wait is exponential.
+// quantile solves P(W + S > t) = 1-q, W a wait of two exponential terms.
 //
-//	P(W+S > t) = P(S > t) + waits * I(t),   I(t) = integral over s <= t of exp(-rate*(t-s)) dF_S(s)
+//	P(W+S > t) = P(S > t) + sum over the terms of share * I(t),   I(t) = integral over s <= t of exp(-rate*(t-s)) dF_S(s)
 //
 // Over a stratum of width d and weight w, S is uniform, so I follows from its value at the stratum's start:
 //
 //	I(s+x) = exp(-rate*x)*I(s) + w/(rate*d)*(1-exp(-rate*x))
 //
 // The sweep over the strata stops at the one that holds the quantile and solves inside it.
-func (w *promptWork) quantile(q, waits, meanWaitMs float64) float64 {
+func (w *promptWork) quantile(q float64, of wait) float64 {
 	if !(q < 1) {
 		return math.Inf(1)
 	}
 	target := 1 - q
-	rate := 0.0 // per ms, of those who wait
-	if meanWaitMs > negligibleMs {
-		rate = waits / meanWaitMs
-	} else {
-		waits = 0
-	}
-	longer, waiting := 1.0, 0.0 // P(S > edge) and I(edge)
 	if target >= 1 {
 		return w.edges[0]
 	}
+	var terms terms
+	terms.set(of)
+	longer := 1.0 // P(S > edge)
 	for k, weight := range strataWeights {
 		width := w.edges[k+1] - w.edges[k]
-		stay, gain := decay(rate * width)
-		nextLonger, nextWaiting := longer-weight, stay*waiting+weight*gain
+		next := terms
+		next.pass(width, weight, width)
+		nextLonger := longer - weight
 		if k == strataCount-1 {
 			nextLonger = 0
 		}
-		if nextLonger+waits*nextWaiting <= target {
-			s := stratum{width: width, weight: weight, longer: longer, waiting: waiting, waits: waits, rate: rate}
+		if nextLonger+next.waiting() <= target {
+			s := stratum{width: width, weight: weight, longer: longer, terms: terms}
 			return w.edges[k] + s.solve(target)
 		}
-		longer, waiting = nextLonger, nextWaiting
+		longer, terms = nextLonger, next
 	}
-	// Even the longest prompt is done before: what remains is exponential.
-	return w.edges[strataCount] + math.Log(waits*waiting/target)/rate
+	return w.edges[strataCount] + terms.outlast(target)
+}
+
+// terms are the two terms of a wait during the sweep: share and rate per ms, and the integrals I.
+type terms struct {
+	share, rate, integral [2]float64
+}
+
+func (t *terms) set(w wait) {
+	if w.probability == 0 {
+		return
+	}
+	t.share = [2]float64{w.probability * w.weight, w.probability * (1 - w.weight)}
+	t.rate = [2]float64{1 / w.first, 1 / w.second}
+}
+
+// pass moves x into a stratum of a weight and a width.
+func (t *terms) pass(x, weight, width float64) {
+	gained := weight
+	if width > negligibleMs {
+		gained = weight * x / width
+	}
+	for i := range t.share {
+		if t.share[i] != 0 {
+			stay, gain := decay(t.rate[i] * x)
+			t.integral[i] = stay*t.integral[i] + gained*gain
+		}
+	}
+}
+
+// waiting is the probability that a prompt whose work is done by now would still not be, for its wait.
+func (t *terms) waiting() float64 { return t.share[0]*t.integral[0] + t.share[1]*t.integral[1] }
+
+// outlast is the time until only target are left, after even the longest prompt alone is done: what remains is the terms.
+func (t *terms) outlast(target float64) float64 {
+	low, high := 0.0, 0.0
+	for i := range t.share {
+		if t.share[i] > 0 {
+			high = max(high, math.Log(max(1, 2*t.share[i]*t.integral[i]/target))/t.rate[i])
+		}
+	}
+	for range 60 {
+		x := (low + high) / 2
+		left := t.share[0]*t.integral[0]*math.Exp(-t.rate[0]*x) + t.share[1]*t.integral[1]*math.Exp(-t.rate[1]*x)
+		if left > target {
+			low = x
+		} else {
+			high = x
+		}
+	}
+	return high
 }
 
 // decay is exp(-y) and (1-exp(-y))/y.
@@ -55,27 +101,33 @@ func decay(y float64) (stay, gain float64) {
 	return stay, (1 - stay) / y
 }
 
-type stratum struct{ width, weight, longer, waiting, waits, rate float64 }
+type stratum struct {
+	width, weight, longer float64
+	terms                 terms
+}
 
 // solve finds x in 0..width at which the tail equals target, which lies between the tails at both ends. The tail falls
 // over the whole stratum: Newton's step, kept between bounds that close in, ends within a few rounds.
-func (s stratum) solve(target float64) float64 {
+func (s *stratum) solve(target float64) float64 {
 	if s.width < negligibleMs {
 		return 0
 	}
 	density := s.weight / s.width
 	low, high := 0.0, s.width
-	x := s.width * min(1, max(0, (s.longer+s.waits*s.waiting-target)/s.weight))
-	for range 30 {
-		stay, gain := decay(s.rate * x)
-		waiting := stay*s.waiting + density*x*gain
-		excess := s.longer - density*x + s.waits*waiting - target
+	x := s.width * min(1, max(0, (s.longer+s.terms.waiting()-target)/s.weight))
+	for range 40 {
+		at := s.terms
+		at.pass(x, s.weight, s.width)
+		excess := s.longer - density*x + at.waiting() - target
 		if excess > 0 {
 			low = x
 		} else {
 			high = x
 		}
-		slope := -density + s.waits*(density-s.rate*waiting)
+		slope := -density
+		for i, share := range at.share {
+			slope += share * (density - at.rate[i]*at.integral[i])
+		}
 		next := x - excess/slope
 		if !(next >= low && next <= high) {
 			next = (low + high) / 2
