@@ -1,6 +1,9 @@
 package planner
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // pair is a count for each role.
 type pair struct{ prefill, decode int }
@@ -29,6 +32,9 @@ func (p *round) shareBudget() {
 	}
 	if p.excess() > 0 {
 		p.compromise()
+	}
+	if !p.stillBetter {
+		p.mem.BetterSince = time.Time{}
 	}
 	p.proposeMove()
 }
@@ -68,7 +74,8 @@ func (p *round) shrinkIntoBudget() {
 // own scale-down window has passed.
 func (p *round) mayDonate(r *roleRound) bool {
 	return p.spec.Rebalance.Enabled && p.warm() && r.known && r.fixed == "" && !r.pool.Rollout && r.pool.Held == "" &&
-		!r.spec.Down.Disabled && !p.now.Before(p.mem.MoveNotBefore) && !p.now.Before(r.mem.QuietUntil)
+		!r.spec.Down.Disabled && !p.now.Before(p.mem.MoveNotBefore) && !p.now.Before(r.mem.QuietUntil) &&
+		!r.breached && p.busierThanModelled(r) == ""
 }
 
 // takeSurplus lowers a donor to what it has needed over the rebalance window,
@@ -91,7 +98,8 @@ func (p *round) takeSurplus(donor, receiver *roleRound) {
 
 // compromise chooses counts where the budget cannot hold what both roles want.
 // Taking replicas from one role for the other must make the worse objective
-// better by more than the tolerance, or small changes would move GPUs for ever.
+// better by more than the tolerance, over a whole rebalance window, or noise
+// would move GPUs for ever.
 func (p *round) compromise() {
 	want := pair{p.prefill.d.Wanted, p.decode.d.Wanted}
 	stay := pair{min(p.prefill.d.From, want.prefill), min(p.decode.d.From, want.decode)}
@@ -102,11 +110,8 @@ func (p *round) compromise() {
 			low.set(r.role, min(r.spec.Min, stay.count(r.role)))
 		}
 	}
-	if low != stay {
-		moved := p.bestPair(low, want)
-		if p.worst(moved) < p.worst(best)*(1-max(p.spec.Behavior.Tolerance, 0.05)) {
-			best = moved
-		}
+	if moved := p.bestPair(low, want); p.lastingly(p.worst(moved) < p.worst(best)*(1-max(p.spec.Behavior.Tolerance, 0.05))) {
+		best = moved
 	}
 	if p.prefill.known && p.decode.known {
 		p.note(ReasonCannotMeet, "", sprintf("%d GPUs do not hold both objectives: they would take %d prefill and %d decode replicas (%d GPUs); the best within the budget is %d and %d",
@@ -119,10 +124,24 @@ func (p *round) compromise() {
 	}
 }
 
+// lastingly reports that something has held at every decision of the last
+// rebalance window.
+func (p *round) lastingly(holds bool) bool {
+	if !holds {
+		return false
+	}
+	p.stillBetter = true
+	if p.mem.BetterSince.IsZero() {
+		p.mem.BetterSince = p.now
+	}
+	return p.now.Sub(p.mem.BetterSince) >= p.spec.Rebalance.WindowSeconds.Duration()
+}
+
 // bestPair returns the counts between low and high that fit the budget and
 // minimise, in this order: the worse of both ratios of latency to objective
-// (met is met: a ratio under 1 counts as 1), the other ratio, GPUs, changes.
-// Where not even the low counts fit it returns those.
+// (met is met: a ratio under 1 counts as 1), the other ratio, changes. High is
+// what the roles want, so GPUs beyond their need are never in it. Where not even
+// the low counts fit it returns those.
 //
 // Along the edge of the budget prefill's ratio falls with its count and
 // decode's rises, so the best pair lies where the two curves cross: bisection
@@ -154,6 +173,8 @@ func (p *round) bestPair(low, high pair) pair {
 			best = other
 		}
 	}
+	// Where decode is at its upper bound, GPUs may be left: they are prefill's.
+	best.prefill = max(best.prefill, min(high.prefill, (budget-best.decode*p.decode.gpus)/p.prefill.gpus))
 	return best
 }
 
@@ -166,9 +187,6 @@ func (p *round) better(a, b pair) bool {
 	}
 	if otherA != otherB {
 		return otherA < otherB
-	}
-	if ga, gb := p.gpusOf(a), p.gpusOf(b); ga != gb {
-		return ga < gb
 	}
 	return p.changes(a) < p.changes(b)
 }

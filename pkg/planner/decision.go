@@ -31,7 +31,7 @@ type Decision struct {
 	Move *Move `json:"move,omitempty"`
 	// Ended is the move that this decision ended, nil when none.
 	Ended *Move `json:"ended,omitempty"`
-	// Notes are the conditions that hold now, most important first.
+	// Notes are the conditions that hold now, in the order in which they were found.
 	Notes []Note `json:"notes,omitempty"`
 	// Summary is the decision in one sentence.
 	Summary string `json:"summary"`

@@ -17,10 +17,20 @@ const fullKV = 0.9
 
 // findBackPressure decides whether prefill's queue is decode's doing. A
 // prefill worker that has no decode replica to hand its KV cache to waits, and
-// so does its queue; growing prefill would not help (facts: the decode engine
-// reserves its blocks before the prefill request is queued).
+// so does its queue; growing prefill would not help. A full KV cache alone does
+// not prove it: engines that reserve a decode worker's blocks before the prefill
+// request is queued fill it while prefill is slow. Then few sequences run; where
+// decode is at fault, those that run hold the cache.
 func (p *round) findBackPressure() {
-	waiting, full := p.fresh(p.snap.Signals.DecodeWaiting), p.fresh(p.snap.Signals.DecodeKVUseMax)
+	s := &p.snap.Signals
+	waiting, full := p.fresh(s.DecodeWaiting), p.fresh(s.DecodeKVUseMax)
+	running, input, output := p.fresh(s.DecodeRunning), p.fresh(s.InputTokens), p.fresh(s.OutputTokens)
+	if running.Ok() && input.Ok() && output.Ok() {
+		held := running.Or(0) * (input.Or(0) + output.Or(0)/2)
+		if held < p.spec.Service.Decode.KVCapacityTokens*float64(p.decode.ready)/2 {
+			return
+		}
+	}
 	if waiting.Or(0) > 0 && full.Or(0) >= fullKV {
 		p.backPressure = sprintf("%.0f requests wait in decode with its KV cache %.0f %% full: more prefill replicas would not help", waiting.Value, 100*full.Value)
 		p.note(ReasonBackPressure, Prefill, p.backPressure)
@@ -77,8 +87,8 @@ func (p *round) demand(r *roleRound) (capacity.Traffic, bool) {
 
 	t := capacity.Traffic{
 		RequestsPerSecond: base + backlog,
-		ArrivalSCV:        p.fresh(s.ArrivalSCV).Or(1),
-		CachedShare:       min(p.fresh(s.CachedShare).Or(0), 0.99),
+		ArrivalSCV:        p.mem.Traits.ArrivalSCV.Or(1),
+		CachedShare:       min(p.mem.Traits.CachedShare.Or(0), 0.99),
 	}
 	if base <= 0 && backlog > 0 {
 		// Nothing arrives any more, but what waits has to be worked off.
@@ -86,8 +96,9 @@ func (p *round) demand(r *roleRound) (capacity.Traffic, bool) {
 		t.Input, t.Output = capacity.Lengths{Mean: mean.input, SCV: 1}, capacity.Lengths{Mean: mean.output, SCV: 1}
 	}
 	if base > 0 {
-		t.Input = capacity.Lengths{Mean: max(in, now*mean.input) / base, SCV: p.fresh(s.InputSCV).Or(1)}
-		t.Output = capacity.Lengths{Mean: max(out, now*mean.output) / base, SCV: min(p.fresh(s.OutputSCV).Or(1), mostOutputSCV)}
+		// A rate that is expected to rise is no reason to believe in shorter requests.
+		t.Input = capacity.Lengths{Mean: max(in/base, mean.input), SCV: p.mem.Traits.InputSCV.Or(1)}
+		t.Output = capacity.Lengths{Mean: max(out/base, mean.output), SCV: min(p.mem.Traits.OutputSCV.Or(1), mostOutputSCV)}
 	}
 	inFlight := p.inFlightFactor(r, t, now)
 	t.Output.Mean *= inFlight
@@ -117,6 +128,14 @@ func (p *round) rememberedLengths(now lengths) lengths {
 // remember appends the demand of this moment to the series forecasts are made from.
 func (p *round) remember() {
 	s := &p.snap.Signals
+	for _, trait := range []struct {
+		last *Reading
+		now  Reading
+	}{{&p.mem.Traits.ArrivalSCV, s.ArrivalSCV}, {&p.mem.Traits.InputSCV, s.InputSCV}, {&p.mem.Traits.OutputSCV, s.OutputSCV}, {&p.mem.Traits.CachedShare, s.CachedShare}} {
+		if now := p.fresh(trait.now); now.Ok() {
+			*trait.last = now
+		}
+	}
 	rate := p.fresh(s.RequestsPerSecond)
 	if !rate.Ok() {
 		return
@@ -178,15 +197,18 @@ const mostInFlightFactor = 2
 // grow longer, the sequences in flight show it first. By Little's law their
 // number is rate × output × TPOT, so that a number beyond what the model expects,
 // and beyond its own chance (two standard deviations of a Poisson count), means
-// longer outputs. Those that wait for room count as well.
+// longer outputs. Those that wait count only where decode itself makes them wait.
 func (p *round) inFlightFactor(r *roleRound, t capacity.Traffic, now float64) float64 {
-	running, waiting := p.fresh(p.snap.Signals.DecodeRunning), p.fresh(p.snap.Signals.DecodeWaiting)
+	running := p.fresh(p.snap.Signals.DecodeRunning)
 	if r.role == Prefill || !running.Ok() || r.ready == 0 || now <= 0 {
 		return 1
 	}
 	t.RequestsPerSecond = now
 	expected := p.spec.Service.DecodePool(r.ready, t).Sequences * float64(r.ready)
-	seen := running.Or(0) + waiting.Or(0)
+	seen := running.Or(0)
+	if p.backPressure != "" {
+		seen += p.fresh(p.snap.Signals.DecodeWaiting).Or(0)
+	}
 	surely := seen - 2*math.Sqrt(seen)
 	if !finite(expected) || expected <= 0 || surely <= expected {
 		return 1

@@ -9,6 +9,7 @@ import (
 // of what was done.
 func (p *round) finish() (Decision, Memory) {
 	for _, r := range p.roles() {
+		p.rememberGivenUp(r)
 		switch {
 		case r.d.To > r.d.From:
 			r.mem.LastUp = p.now
@@ -137,6 +138,9 @@ func (p *round) demandText(r *roleRound) string {
 func needText(r *roleRound) string {
 	if !r.known {
 		return ""
+	}
+	if !r.holds {
+		return sprintf("need more than the maximum of %s", replicas(r.need))
 	}
 	return "need " + replicas(r.need)
 }

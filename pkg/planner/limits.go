@@ -24,14 +24,14 @@ func (p *round) limitDown(r *roleRound) {
 	from, to := r.d.From, r.d.Wanted
 	switch {
 	case r.spec.Down.Disabled:
-		r.now(ReasonDisabled, from, "scaling down is disabled for this role")
+		r.limit(ReasonDisabled, from, "scaling down is disabled for this role")
 	case r.pool.Held != "":
 		p.note(ReasonHeld, r.role, r.pool.Held)
-		r.now(ReasonHeld, from, r.pool.Held)
+		r.limit(ReasonHeld, from, r.pool.Held)
 	case tooSoon(r.mem.LastDown, r.spec.Down.PeriodSeconds, p):
-		r.now(ReasonPeriod, from, sprintf("one decision down per %s", span(r.spec.Down.PeriodSeconds)))
+		r.limit(ReasonPeriod, from, sprintf("one decision down per %s", span(r.spec.Down.PeriodSeconds)))
 	case r.spec.Down.MaxStep > 0 && from-to > r.spec.Down.MaxStep:
-		r.now(ReasonMaxStep, from-r.spec.Down.MaxStep, sprintf("at most %s at once", replicas(r.spec.Down.MaxStep)))
+		r.limit(ReasonMaxStep, from-r.spec.Down.MaxStep, sprintf("at most %s at once", replicas(r.spec.Down.MaxStep)))
 	default:
 		r.d.To = to
 	}
@@ -43,25 +43,18 @@ func (p *round) limitUp(r *roleRound) {
 	from, to := r.d.From, r.d.Wanted
 	switch {
 	case p.waitsForDonor(r):
-		r.now(ReasonMove, from, sprintf("pods of %s still hold their GPUs", p.other(r).role))
+		r.limit(ReasonMove, from, sprintf("pods of %s still hold their GPUs", p.other(r).role))
 		return
-	case r.spec.Up.Disabled:
-		r.now(ReasonDisabled, from, "scaling up is disabled for this role")
-		return
-	case r.pool.Held != "":
-		p.note(ReasonHeld, r.role, r.pool.Held)
-		r.now(ReasonHeld, from, r.pool.Held)
-		return
-	case tooSoon(r.mem.LastUp, r.spec.Up.PeriodSeconds, p):
-		r.now(ReasonPeriod, from, sprintf("one decision up per %s", span(r.spec.Up.PeriodSeconds)))
+	case p.waitsForReceiver(r):
+		r.limit(ReasonMove, from, sprintf("%s is to have the GPUs first", p.other(r).role))
 		return
 	case r.spec.Up.MaxStep > 0 && to-from > r.spec.Up.MaxStep:
 		to = from + r.spec.Up.MaxStep
-		r.now(ReasonMaxStep, to, sprintf("at most %s at once", replicas(r.spec.Up.MaxStep)))
+		r.limit(ReasonMaxStep, to, sprintf("at most %s at once", replicas(r.spec.Up.MaxStep)))
 	}
 	if fits := p.freeGPUs / r.gpus; to-from > fits {
 		to = from + fits
-		r.now(ReasonFreeGPUs, to, sprintf("%d GPUs of the budget are free now", p.freeGPUs))
+		r.limit(ReasonFreeGPUs, to, sprintf("%d GPUs of the budget are free now", p.freeGPUs))
 	}
 	r.d.To = to
 	if p.freeGPUs != unlimitedGPUs {
@@ -69,8 +62,8 @@ func (p *round) limitUp(r *roleRound) {
 	}
 }
 
-// now sets the count to write at once where it differs from the wanted one.
-func (r *roleRound) now(reason Reason, count int, detail string) {
+// limit sets the count to write at once where it differs from the wanted one.
+func (r *roleRound) limit(reason Reason, count int, detail string) {
 	r.d.Steps = append(r.d.Steps, Step{Reason: reason, Before: r.d.Wanted, After: count, Detail: detail})
 	r.d.Binding, r.d.To = reason, count
 }

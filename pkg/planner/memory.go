@@ -22,6 +22,9 @@ type Memory struct {
 	Input    []forecast.Sample `json:"input,omitempty"`
 	Output   []forecast.Sample `json:"output,omitempty"`
 
+	// Traits are what is known of requests from longer ago than one reading.
+	Traits Traits `json:"traits,omitzero"`
+
 	Prefill RoleMemory `json:"prefill,omitzero"`
 	Decode  RoleMemory `json:"decode,omitzero"`
 
@@ -29,6 +32,17 @@ type Memory struct {
 	Move *Move `json:"move,omitempty"`
 	// MoveNotBefore holds back the next move after one that failed.
 	MoveNotBefore time.Time `json:"moveNotBefore,omitzero"`
+	// BetterSince is since when GPUs of the other role would have served better.
+	BetterSince time.Time `json:"betterSince,omitzero"`
+}
+
+// Traits are the last known values of what changes slowly: a reading that fails
+// once is no reason to believe that requests have changed.
+type Traits struct {
+	ArrivalSCV  Reading `json:"arrivalSCV,omitzero"`
+	InputSCV    Reading `json:"inputSCV,omitzero"`
+	OutputSCV   Reading `json:"outputSCV,omitzero"`
+	CachedShare Reading `json:"cachedShare,omitzero"`
 }
 
 // Need is the most replicas that one role needed in one slice of time,
@@ -54,8 +68,10 @@ type RoleMemory struct {
 	CapSeconds  Seconds   `json:"capSeconds,omitempty"`
 	// BreachSince is when the observed latency began to miss its objective.
 	BreachSince time.Time `json:"breachSince,omitzero"`
-	// QuietUntil holds back the way down after a replica was added for a breach.
-	QuietUntil time.Time `json:"quietUntil,omitzero"`
+	// QuietUntil holds back the way down after a replica was added for a breach,
+	// the longer the sooner the breach came back; QuietSeconds is how long.
+	QuietUntil   time.Time `json:"quietUntil,omitzero"`
+	QuietSeconds Seconds   `json:"quietSeconds,omitempty"`
 }
 
 // MovePhase is where a move stands.

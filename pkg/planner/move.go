@@ -31,6 +31,13 @@ func (p *round) waitsForDonor(r *roleRound) bool {
 	return false
 }
 
+// waitsForReceiver reports whether the role's growth must wait until the other
+// role has asked for the GPUs that it gave up for it.
+func (p *round) waitsForReceiver(r *roleRound) bool {
+	m := p.mem.Move
+	return m != nil && m.Phase == StartingUp && r.role == m.From && p.of(m.To).d.From < m.ReceiverAfter
+}
+
 // gone reports whether no more than n replicas of the role exist, terminating
 // ones included, and no more are asked for.
 func gone(r *roleRound, n int) bool { return r.d.From <= n && len(r.pool.Replicas) <= n }
@@ -42,6 +49,10 @@ func (p *round) advanceMove() {
 		return
 	}
 	donor, receiver := p.of(m.From), p.of(m.To)
+	if p.spec.BudgetGPUs > 0 && p.d.GPUs.Held > p.spec.BudgetGPUs {
+		p.endMove(MoveGivenUp, sprintf("the budget is %d GPUs now and %d are held", p.spec.BudgetGPUs, p.d.GPUs.Held))
+		return
+	}
 	m.ReceiverAfter = min(m.ReceiverAfter, receiver.spec.Max)
 	inPhase := p.now.Sub(m.PhaseSince)
 	switch m.Phase {
@@ -61,7 +72,7 @@ func (p *round) advanceMove() {
 		}
 	case Returning:
 		switch {
-		case donor.d.From >= m.DonorBefore:
+		case donor.d.From >= donor.returnsTo(m):
 			p.endMove(MoveReturned, sprintf("the new replicas of %s did not become ready", m.To))
 		case inPhase > (p.spec.Rebalance.DrainTimeoutSeconds + p.spec.Rebalance.StartTimeoutSeconds).Duration():
 			p.endMove(MoveGivenUp, sprintf("the GPUs could not be given back to %s", m.From))
@@ -75,6 +86,10 @@ func (p *round) advanceMove() {
 // donor; those that did stay.
 func (p *round) turnBack(donor, receiver *roleRound) {
 	m := p.mem.Move
+	if receiver.d.From <= m.ReceiverBefore {
+		p.endMove(MoveGivenUp, sprintf("%s could not be asked for its new replicas in time", m.To))
+		return
+	}
 	keep := min(max(m.ReceiverBefore, receiver.ready), m.ReceiverAfter)
 	if keep == m.ReceiverAfter || donor.gpus <= 0 {
 		p.endMove(MoveGivenUp, sprintf("the new replicas of %s did not become ready", m.To))
@@ -114,7 +129,7 @@ func (p *round) followMove(r *roleRound) {
 	case m.Phase == Returning && r.role == m.To:
 		want = m.ReceiverBefore
 	case m.Phase == Returning:
-		want = max(want, m.DonorBefore)
+		want = max(want, r.returnsTo(m))
 	case r.role == m.To:
 		want = max(want, m.ReceiverAfter)
 	case m.Phase == Draining:
@@ -124,6 +139,15 @@ func (p *round) followMove(r *roleRound) {
 		r.bind(ReasonMove, want, detail)
 	}
 	r.justified = min(r.justified, want)
+}
+
+// returnsTo is the count that a donor goes back to when its move is turned
+// round: what it had, as far as it still needs it.
+func (r *roleRound) returnsTo(m *Move) int {
+	if !r.known {
+		return m.DonorBefore
+	}
+	return min(m.DonorBefore, max(r.need, m.DonorAfter))
 }
 
 // proposeMove starts a move if one role's growth needs the GPUs that the other
@@ -166,6 +190,8 @@ func (p *round) beginMove(donor, receiver *roleRound) string {
 		return sprintf("scaling %s up is disabled", receiver.role)
 	case tooSoon(donor.mem.LastDown, donor.spec.Down.PeriodSeconds, p):
 		return sprintf("%s went down less than %s ago", donor.role, span(donor.spec.Down.PeriodSeconds))
+	case tooSoon(receiver.mem.LastUp, receiver.spec.Up.PeriodSeconds, p):
+		return sprintf("%s went up less than %s ago", receiver.role, span(receiver.spec.Up.PeriodSeconds))
 	case donor.pool.GPUType != "" && receiver.pool.GPUType != "" && donor.pool.GPUType != receiver.pool.GPUType:
 		return sprintf("%s runs on %s and %s on %s", donor.role, donor.pool.GPUType, receiver.role, receiver.pool.GPUType)
 	}
@@ -174,6 +200,9 @@ func (p *round) beginMove(donor, receiver *roleRound) string {
 		give = min(give, donor.spec.Down.MaxStep)
 	}
 	get := min(receiver.d.Wanted-receiver.d.From, (p.freeGPUs+give*donor.gpus)/receiver.gpus)
+	if receiver.spec.Up.MaxStep > 0 {
+		get = min(get, receiver.spec.Up.MaxStep)
+	}
 	if get < 1 {
 		return sprintf("%s of %s would free %d GPUs and a replica of %s takes %d", replicas(give), donor.role, give*donor.gpus, receiver.role, receiver.gpus)
 	}

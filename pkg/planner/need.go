@@ -130,20 +130,19 @@ func (p *round) sizeRoles() {
 		}
 		r.known = true
 		r.curve = p.curveOf(r, traffic)
-		var holds bool
-		r.need, holds = r.curve.smallest(r.spec.Max)
+		r.need, r.holds = r.curve.smallest(r.spec.Max)
 		more := traffic
 		more.RequestsPerSecond *= 1 + p.spec.Behavior.Tolerance
 		wider := p.curveOf(r, more)
 		r.keep, _ = wider.smallest(r.spec.Max)
 		r.keep = max(r.keep, r.need)
-		p.describe(r, traffic, holds)
+		p.describe(r, traffic)
 		p.rememberNeed(r)
 	}
 }
 
 // describe writes down what the model says of the role at this demand.
-func (p *round) describe(r *roleRound, t capacity.Traffic, holds bool) {
+func (p *round) describe(r *roleRound, t capacity.Traffic) {
 	s := &p.spec.Service
 	n := max(r.ready, 0)
 	objective := r.objective(p.spec)
@@ -171,7 +170,7 @@ func (p *round) describe(r *roleRound, t capacity.Traffic, holds bool) {
 		p.note(ReasonUnattainable, r.role, sprintf("no count of %s replicas can hold %s: one request's own work takes %s ms; the role is sized for %s ms",
 			r.role, r.objectiveText(p.spec), amount(r.curve.limitMs/(1+attainableSlack)), amount(r.curve.limitMs)))
 	}
-	if !holds {
+	if !r.holds {
 		p.note(ReasonCannotMeet, r.role, sprintf("%s of %s, the maximum, do not hold %s at %s requests/s",
 			replicas(r.spec.Max), r.role, r.objectiveText(p.spec), amount(t.RequestsPerSecond)))
 	}

@@ -14,8 +14,8 @@ func Plan(in Input) (Decision, Memory) {
 		return p.hold(ReasonInvalidSpec, why)
 	}
 	p.observe()
-	p.advanceMove()
 	p.sizeRoles()
+	p.advanceMove()
 	p.wantRoles()
 	p.shareBudget()
 	p.limitRoles()
@@ -43,6 +43,8 @@ type round struct {
 	freeGPUs int
 	// backPressure is why decode is thought to hold prefill up, empty when it does not.
 	backPressure string
+	// stillBetter is set when GPUs of the other role would serve better now.
+	stillBetter bool
 }
 
 // unlimitedGPUs stands for the free GPUs of a service without a budget.
@@ -65,6 +67,10 @@ type roleRound struct {
 	curve curve // latency by count at the demand
 	need  int   // replicas that hold the objective at the demand
 	keep  int   // the same with the tolerance on top: what is needed before going down
+	// holds is false where not even the needed count, the maximum, does.
+	holds bool
+	// gaveUp is the count that replicas that could not start were given up to, -1 for none.
+	gaveUp int
 	// justified is the count that the role may go down to on its own account
 	// (load over a whole window, maximum, a replica given up); From if none.
 	justified int
@@ -76,9 +82,7 @@ type roleRound struct {
 func newRound(in *Input) *round {
 	p := &round{in: in, spec: &in.Spec, snap: &in.Snapshot, now: in.Now, mem: in.Memory.clone()}
 	if p.mem.Since.IsZero() || p.now.Before(p.mem.LastAt) {
-		// A fresh start, or a clock that went back: what was remembered of time is void.
-		p.mem = Memory{Since: p.now, Move: p.mem.Move, MoveNotBefore: p.mem.MoveNotBefore,
-			Prefill: p.mem.Prefill.withoutHistory(), Decode: p.mem.Decode.withoutHistory()}
+		p.mem = p.mem.afresh(p.spec, p.now)
 	}
 	p.mem.Version = RecordVersion
 	p.mem.LastAt = p.now
@@ -89,6 +93,7 @@ func newRound(in *Input) *round {
 	for _, r := range p.roles() {
 		r.d.From, r.d.To, r.d.Wanted = r.pool.Desired, r.pool.Desired, r.pool.Desired
 		r.d.Binding = ReasonSteady
+		r.gaveUp = -1
 		r.ready = r.pool.count(Ready)
 		r.d.Ready = r.ready
 		r.gpus = r.pool.GPUsPerReplica
@@ -113,7 +118,7 @@ func (p *round) of(r Role) *roleRound {
 // observe finds out what is held, what is free, and which roles are out of reach.
 func (p *round) observe() {
 	for _, r := range p.roles() {
-		p.d.GPUs.Held += r.held()
+		p.d.GPUs.Held += r.heldGPUs()
 		r.fix(p.spec)
 		if r.fixed != "" {
 			p.note(r.fixed, r.role, r.fixedBecause)
@@ -139,9 +144,9 @@ func (p *round) observe() {
 	p.findBackPressure()
 }
 
-// held returns the GPUs that the role's replicas hold or will take, using the
+// heldGPUs returns the GPUs that the role's replicas hold or will take, using the
 // spec's GPUs per replica where the workload does not show the number.
-func (r *roleRound) held() int {
+func (r *roleRound) heldGPUs() int {
 	pool := *r.pool
 	pool.GPUsPerReplica = r.gpus
 	return pool.HeldGPUs()
@@ -187,7 +192,7 @@ func (p *round) hold(reason Reason, why string) (Decision, Memory) {
 	p.note(reason, "", why)
 	for _, r := range p.roles() {
 		r.d.Binding, r.d.Because = reason, why
-		p.d.GPUs.Held += r.held()
+		p.d.GPUs.Held += r.heldGPUs()
 	}
 	p.d.Summary = why
 	p.d.Move = p.mem.Move
@@ -205,9 +210,30 @@ func (m Memory) clone() Memory {
 	return m
 }
 
-// withoutHistory keeps what outlives a restart: caps, not windows.
-func (m RoleMemory) withoutHistory() RoleMemory {
-	return RoleMemory{CappedAt: m.CappedAt, CappedUntil: m.CappedUntil, CapSeconds: m.CapSeconds}
+// afresh is the memory after a fresh start, or after the clock went back: the
+// move, caps and pauses stay, windows and series are void, and no time that is
+// remembered lies further ahead than it may be set from now.
+func (m Memory) afresh(s *Spec, now time.Time) Memory {
+	role := func(r RoleMemory) RoleMemory {
+		return RoleMemory{
+			LastUp: earlier(r.LastUp, now), LastDown: earlier(r.LastDown, now),
+			CappedAt: r.CappedAt, CapSeconds: r.CapSeconds, CappedUntil: earlier(r.CappedUntil, now.Add(r.CapSeconds.Duration())),
+			QuietSeconds: r.QuietSeconds, QuietUntil: earlier(r.QuietUntil, now.Add(max(r.QuietSeconds, s.Behavior.DownWindowSeconds).Duration())),
+		}
+	}
+	fresh := Memory{Since: now, Move: m.Move, MoveNotBefore: earlier(m.MoveNotBefore, now.Add(s.Rebalance.CooldownSeconds.Duration())),
+		Prefill: role(m.Prefill), Decode: role(m.Decode)}
+	if fresh.Move != nil {
+		fresh.Move.StartedAt, fresh.Move.PhaseSince = earlier(fresh.Move.StartedAt, now), earlier(fresh.Move.PhaseSince, now)
+	}
+	return fresh
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

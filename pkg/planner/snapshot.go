@@ -98,7 +98,8 @@ const (
 type Replica struct {
 	Name  string       `json:"name"`
 	State ReplicaState `json:"state"`
-	// Since is when the state began; for a starting replica, when it was created.
+	// Since is when the state began. A replica that was ready and is not any more
+	// is starting since then, not since it was created.
 	Since time.Time `json:"since,omitzero"`
 	Node  string    `json:"node,omitempty"`
 	GPUs  int       `json:"gpus"`

@@ -55,6 +55,8 @@ func validate(in *Input) string {
 		return sprintf("behavior.tolerance is %g; allowed is 0 up to below 1", b.Tolerance)
 	case !(b.IntervalSeconds > 0 && b.DownWindowSeconds >= 0 && b.MaxAgeSeconds > 0 && b.StartupSeconds >= 0 && b.StartTimeoutSeconds > 0 && b.BreachSeconds >= 0):
 		return "behavior: a duration is missing or negative; interval, maxAge and startTimeout must be above 0"
+	case s.Rebalance.WindowSeconds < 0 || s.Rebalance.DrainTimeoutSeconds < 0 || s.Rebalance.StartTimeoutSeconds < 0 || s.Rebalance.CooldownSeconds < 0:
+		return "rebalance: a duration is negative; allowed is 0 or more"
 	case in.Now.IsZero():
 		return "the time of the decision is missing"
 	}

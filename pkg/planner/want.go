@@ -19,19 +19,37 @@ func (p *round) wantRoles() {
 			r.d.Binding = ReasonDemandUnknown
 		case r.need > r.d.From:
 			r.bind(ReasonObjective, r.need, p.needDetail(r))
-		case p.breachIsOver(r):
+		case p.breachLasted(r):
 			r.bind(ReasonBreach, r.d.From+1, sprintf("the observed latency has missed %s for %s although the model expects it to hold",
 				r.objectiveText(p.spec), span(p.spec.Behavior.BreachSeconds)))
 		case r.keep < r.d.From:
 			p.wantFewer(r)
 		}
 		p.bound(r)
+		p.holdUp(r)
+	}
+}
+
+// holdUp keeps a role that may not grow now from wanting to: what it may not
+// have must not be kept from the other role.
+func (p *round) holdUp(r *roleRound) {
+	if r.fixed != "" || r.d.Wanted <= r.d.From {
+		return
+	}
+	switch {
+	case r.spec.Up.Disabled:
+		r.bind(ReasonDisabled, r.d.From, "scaling up is disabled for this role")
+	case r.pool.Held != "":
+		p.note(ReasonHeld, r.role, r.pool.Held)
+		r.bind(ReasonHeld, r.d.From, r.pool.Held)
+	case tooSoon(r.mem.LastUp, r.spec.Up.PeriodSeconds, p):
+		r.bind(ReasonPeriod, r.d.From, sprintf("one decision up per %s", span(r.spec.Up.PeriodSeconds)))
 	}
 }
 
 // needDetail says what the needed count does for the objective.
 func (p *round) needDetail(r *roleRound) string {
-	if r.curve.ratio(r.need) > 1 {
+	if !r.holds {
 		return sprintf("%s, the maximum, come closest to %s at the demand", replicas(r.need), r.objectiveText(p.spec))
 	}
 	return sprintf("%s hold %s at the demand", replicas(r.need), r.objectiveText(p.spec))
@@ -56,7 +74,10 @@ func (p *round) wantFewer(r *roleRound) {
 	}
 	switch busy := p.busierThanModelled(r); {
 	case target >= r.d.From:
-		if needed >= r.d.From {
+		switch {
+		case max(needed, r.keep) < r.spec.Min:
+			refuse(ReasonMinimum, sprintf("the minimum is %d", r.spec.Min))
+		case needed >= r.d.From:
 			refuse(ReasonWindow, sprintf("%d %s needed within the last %s", needed, were(needed), span(p.spec.Behavior.DownWindowSeconds)))
 		}
 	case !p.warm():
@@ -81,7 +102,7 @@ func (p *round) wantFewer(r *roleRound) {
 // bound applies maximum, minimum and the cap of a given-up replica.
 func (p *round) bound(r *roleRound) {
 	if r.d.Wanted > r.spec.Max {
-		r.bind(ReasonMaximum, r.spec.Max, "")
+		r.bind(ReasonMaximum, r.spec.Max, sprintf("the maximum is %d", r.spec.Max))
 		r.justified = min(r.justified, r.spec.Max)
 	}
 	if p.now.Before(r.mem.CappedUntil) && r.d.Wanted > max(r.mem.CappedAt, r.d.From) {
@@ -90,7 +111,7 @@ func (p *round) bound(r *roleRound) {
 		r.bind(ReasonGivenUp, max(r.mem.CappedAt, r.d.From), "a replica beyond this could not start")
 	}
 	if r.d.Wanted < r.spec.Min {
-		r.bind(ReasonMinimum, r.spec.Min, "")
+		r.bind(ReasonMinimum, r.spec.Min, sprintf("the minimum is %d", r.spec.Min))
 	}
 	r.justified = max(r.justified, min(r.d.From, r.spec.Min))
 }
@@ -101,7 +122,10 @@ func (p *round) watchLatency(r *roleRound) {
 	if r.role == Decode {
 		seen = p.snap.Signals.TPOTMs
 	}
-	r.breached = seen.Fresh(p.now, p.spec.Behavior.MaxAgeSeconds).Ok() && seen.surelyAbove(objective.Ms)
+	r.breached = p.breaches(seen, objective.Ms)
+	if r.role == Decode && p.backPressure != "" && p.breaches(p.snap.Signals.TTFTMs, p.spec.TTFT.Ms) {
+		r.breached = true // what decode makes wait for prefill is late for its first token
+	}
 	// An objective that no count can hold is no reason for more replicas.
 	attainable := r.curve.latencyMs == nil || r.curve.limitMs <= objective.Ms
 	if !r.breached || !attainable || (r.role == Prefill && p.backPressure != "") {
@@ -113,6 +137,10 @@ func (p *round) watchLatency(r *roleRound) {
 	}
 }
 
+func (p *round) breaches(seen Quantile, limitMs float64) bool {
+	return p.fresh(seen.Reading).Ok() && seen.surelyAbove(limitMs)
+}
+
 // surelyAbove reports whether the latency is above a limit whatever its place
 // within its bucket; where the limit lies inside the bucket, the mean decides.
 func (q Quantile) surelyAbove(limitMs float64) bool {
@@ -122,18 +150,26 @@ func (q Quantile) surelyAbove(limitMs float64) bool {
 	return q.LowMs >= limitMs || q.LowMs == 0 && q.HighMs == 0 || q.MeanMs > limitMs
 }
 
-// breachIsOver reports that the objective was missed for long enough, with all
-// replicas ready, to add one against the model's opinion. One is added per
-// breach time, and none goes down for a window after.
-func (p *round) breachIsOver(r *roleRound) bool {
-	if r.mem.BreachSince.IsZero() || p.now.Sub(r.mem.BreachSince) < p.spec.Behavior.BreachSeconds.Duration() {
+// mostQuietSeconds bounds how long a breach that comes back holds a role up.
+const mostQuietSeconds = 6 * 3600
+
+// breachLasted reports that the objective was missed for long enough, with all
+// replicas ready and the model content, to add one against its opinion. One is
+// added per breach time, and none goes down for a window after; where the breach
+// comes back soon after that, for twice as long each time.
+func (p *round) breachLasted(r *roleRound) bool {
+	lasting := p.spec.Behavior.BreachSeconds
+	if r.mem.BreachSince.IsZero() || lasting == 0 || p.now.Sub(r.mem.BreachSince) < lasting.Duration() ||
+		r.ready < r.d.From || r.d.From >= r.spec.Max || r.known && !r.holds {
 		return false
 	}
-	if r.ready < r.d.From || p.spec.Behavior.BreachSeconds == 0 {
-		return false
+	window := p.spec.Behavior.DownWindowSeconds
+	if again := !r.mem.QuietUntil.IsZero() && p.now.Sub(r.mem.QuietUntil) < max(r.mem.QuietSeconds, window).Duration(); again {
+		r.mem.QuietSeconds = min(max(2*r.mem.QuietSeconds, window), mostQuietSeconds)
+	} else {
+		r.mem.QuietSeconds = window
 	}
-	r.mem.BreachSince = p.now
-	r.mem.QuietUntil = p.now.Add(p.spec.Behavior.DownWindowSeconds.Duration())
+	r.mem.BreachSince, r.mem.QuietUntil = p.now, p.now.Add(r.mem.QuietSeconds.Duration())
 	p.note(ReasonModelDisagrees, r.role, sprintf("%s is missed with %d replicas although the model expects it to hold: the model is too hopeful for this service",
 		r.objectiveText(p.spec), r.d.From))
 	return true
@@ -189,17 +225,40 @@ func (p *round) giveUp(r *roleRound) bool {
 		}
 		live++
 	}
+	if missing := r.d.From - live; missing > 0 {
+		// Their pods were never made: a quota, a webhook, a controller that is gone.
+		stuck, why = 0, "no pods were made for them"
+		if asked := later(r.mem.LastUp, p.mem.Since); p.now.Sub(asked) > timeout.Duration() {
+			stuck = missing
+		}
+	}
 	target := max(r.d.From-stuck, r.spec.Min)
-	if stuck == 0 || live != r.d.From || target >= r.d.From {
+	if stuck == 0 || live > r.d.From || target >= r.d.From {
 		return false
 	}
 	if why == "" {
 		why = "it did not become ready"
 	}
-	r.mem.CapSeconds = min(max(2*r.mem.CapSeconds, timeout), 3600)
-	r.mem.CappedAt, r.mem.CappedUntil = target, p.now.Add(r.mem.CapSeconds.Duration())
+	r.gaveUp = target
 	r.bind(ReasonGivenUp, target, sprintf("%s could not start within %s: %s", replicas(stuck), span(timeout), why))
 	r.justified = target
 	p.note(ReasonGivenUp, r.role, sprintf("%s of %s could not start within %s and %s given up: %s", replicas(stuck), r.role, span(timeout), were(stuck), why))
 	return true
+}
+
+// rememberGivenUp keeps replicas that were given up from being asked for again
+// at once, for twice as long each time. It counts only what was really taken back.
+func (p *round) rememberGivenUp(r *roleRound) {
+	if r.gaveUp < 0 || r.d.To >= r.d.From {
+		return
+	}
+	r.mem.CapSeconds = min(max(2*r.mem.CapSeconds, p.spec.Behavior.StartTimeoutSeconds), 3600)
+	r.mem.CappedAt, r.mem.CappedUntil = r.d.To, p.now.Add(r.mem.CapSeconds.Duration())
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

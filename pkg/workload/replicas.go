@@ -118,7 +118,7 @@ func (r *replica) observe(want shape, rollout bool, desired int) planner.Replica
 			out.Unschedulable = reason
 		}
 		since := r.since(&r.pods[i], out.State)
-		if i == 0 || out.State == planner.Ready && since.After(out.Since) || out.State != planner.Ready && since.Before(out.Since) {
+		if i == 0 || out.State != planner.Terminating && since.After(out.Since) || out.State == planner.Terminating && since.Before(out.Since) {
 			out.Since = since
 		}
 	}
@@ -174,7 +174,16 @@ func (r *replica) since(pod *member, state planner.ReplicaState) time.Time {
 		}
 		return pod.DeletionTimestamp.Add(-grace) // the timestamp is the end of the grace period
 	}
-	return pod.CreationTimestamp.Time
+	// Not ready since it was made, or since it stopped being ready or began to go:
+	// a pod that fails a probe after a week has not been starting for a week.
+	since := pod.CreationTimestamp.Time
+	if c := podCondition(pod.Pod, corev1.PodReady); c != nil && c.Status != corev1.ConditionTrue && c.LastTransitionTime.After(since) {
+		since = c.LastTransitionTime.Time
+	}
+	if pod.DeletionTimestamp != nil && pod.DeletionTimestamp.After(since) {
+		since = pod.DeletionTimestamp.Time
+	}
+	return since
 }
 
 // complete reports whether all pods of the replica are there and none is leaving.
