@@ -214,6 +214,29 @@ func TestSince(t *testing.T) {
 	}
 }
 
+// A pod that fails a probe after a week has not been starting for a week.
+func TestStartingSince(t *testing.T) {
+	failing := func(ago time.Duration) func(*corev1.Pod) {
+		return func(p *corev1.Pod) { notReady(p); readyFor(ago)(p) }
+	}
+	for name, tc := range map[string]struct {
+		changes []func(*corev1.Pod)
+		want    time.Duration
+	}{
+		"never ready":          {[]func(*corev1.Pod){age(4 * time.Minute), notReady}, 4 * time.Minute},
+		"not placed":           {[]func(*corev1.Pod){age(4 * time.Minute), pending}, 4 * time.Minute},
+		"not ready any more":   {[]func(*corev1.Pod){age(168 * time.Hour), failing(time.Minute)}, time.Minute},
+		"not ready since made": {[]func(*corev1.Pod){age(time.Minute), failing(time.Hour)}, time.Minute},
+	} {
+		c := dynamoPD(t)
+		c.pod("prefill", "dynamo-pd-prefill-0", tc.changes...)
+		got := c.observe().Prefill.Replicas[0]
+		if since := now.Sub(got.Since); got.State != planner.Starting || since != tc.want {
+			t.Errorf("%s: %s for %s, want starting for %s", name, got.State, since, tc.want)
+		}
+	}
+}
+
 // A pod that terminates may still answer that it is ready.
 func TestPodsThatLeaveAreNotReady(t *testing.T) {
 	c := dynamoPD(t)

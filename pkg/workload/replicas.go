@@ -168,11 +168,7 @@ func (r *replica) since(pod *member, state planner.ReplicaState) time.Time {
 	case state == planner.Ready:
 		return readySince(pod.Pod)
 	case state == planner.Terminating && pod.DeletionTimestamp != nil:
-		grace := time.Duration(0)
-		if pod.DeletionGracePeriodSeconds != nil {
-			grace = time.Duration(*pod.DeletionGracePeriodSeconds) * time.Second
-		}
-		return pod.DeletionTimestamp.Add(-grace) // the timestamp is the end of the grace period
+		return leavingSince(pod.Pod)
 	}
 	// Not ready since it was made, or since it stopped being ready or began to go:
 	// a pod that fails a probe after a week has not been starting for a week.
@@ -180,10 +176,20 @@ func (r *replica) since(pod *member, state planner.ReplicaState) time.Time {
 	if c := podCondition(pod.Pod, corev1.PodReady); c != nil && c.Status != corev1.ConditionTrue && c.LastTransitionTime.After(since) {
 		since = c.LastTransitionTime.Time
 	}
-	if pod.DeletionTimestamp != nil && pod.DeletionTimestamp.After(since) {
-		since = pod.DeletionTimestamp.Time
+	if pod.DeletionTimestamp != nil && leavingSince(pod.Pod).After(since) {
+		since = leavingSince(pod.Pod)
 	}
 	return since
+}
+
+// leavingSince is when a pod was asked to go: its deletion timestamp is the end
+// of its grace period.
+func leavingSince(pod *corev1.Pod) time.Time {
+	grace := time.Duration(0)
+	if pod.DeletionGracePeriodSeconds != nil {
+		grace = time.Duration(*pod.DeletionGracePeriodSeconds) * time.Second
+	}
+	return pod.DeletionTimestamp.Add(-grace)
 }
 
 // complete reports whether all pods of the replica are there and none is leaving.
