@@ -60,9 +60,9 @@
 // worst absolute error):
 //
 //	TTFT, Poisson arrivals, loads 0.3 to 0.9, 1 to 16 replicas:
-//	  Weibull lengths by two moments, SCV 0 to 2:      p50 0.7 and 3 %,  p95 1.2 and 5 %
+//	  Weibull lengths by two moments, SCV 0.25 to 2:   p50 0.6 and 3 %,  p95 0.7 and 4 %
 //	  SCV 5:                                           p50 8.7 and 29 % (high, never 10 % low), p95 8.2 and 16 %
-//	  lognormal and hyperexponential, SCV 2, counted:  p50 3.4 and 8 %,  p95 7.2 and 14 %
+//	  lognormal and hyperexponential, SCV 2, counted:  p50 3.4 and 9 %,  p95 7.0 and 14 %
 //	TTFT with arrivals of SCV 0.5 to 2 and lengths up to 2: p50 1.9 and 9 %, p95 2.6 and 11 %, p99 3.1 and 14 %
 //	TPOT, 0.3 to 0.9 of the objective's load:               p50 1.2 and 5 %, p95 3.4 and 12 %, p99 7.9 and 19 %
 //	TPOT p95 near the walls, loads of 0.5 to 0.9:           Poisson 3 and 13 %; bursts of SCV 2 11 and 25 %, low

@@ -72,12 +72,19 @@ func arrivals(scv float64) sampler {
 
 // simulatePrefill returns the TTFT of requests prompts served first come first served by replicas, sorted, in ms.
 func simulatePrefill(s Service, replicas int, t Traffic, lengths sampler, requests int, seed uint64) []float64 {
+	ttft := make([]float64, 0, requests)
+	eachTTFT(s, replicas, t, lengths, requests, seed, func(ms float64) { ttft = append(ttft, ms) })
+	slices.Sort(ttft)
+	return ttft
+}
+
+// eachTTFT is simulatePrefill for those who keep less than all; the empty system's start is left out.
+func eachTTFT(s Service, replicas int, t Traffic, lengths sampler, requests int, seed uint64, take func(ms float64)) {
 	r := rand.New(rand.NewPCG(1, seed))
 	gap := arrivals(t.ArrivalSCV)
 	free := make([]float64, replicas)
-	ttft := make([]float64, 0, requests)
 	now := 0.0
-	for range requests {
+	for i := range requests {
 		now += gap(r) * 1000 / t.RequestsPerSecond
 		n := lengths(r)
 		first := 0
@@ -91,11 +98,10 @@ func simulatePrefill(s Service, replicas int, t Traffic, lengths sampler, reques
 		if s.TransferBlocksPrefill {
 			free[first] += s.transferMs(n)
 		}
-		ttft = append(ttft, end-now)
+		if i >= requests/20 {
+			take(end - now)
+		}
 	}
-	ttft = ttft[requests/20:] // the empty system's start
-	slices.Sort(ttft)
-	return ttft
 }
 
 // simulateDecode returns the TPOT of requests served by one decode replica, sorted, in ms, and the mean batch while they
