@@ -25,7 +25,7 @@
 //	hpa-gpu       Kubernetes HPA on GPU_UTIL
 //	keda-queue    KEDA on the prefill queue's depth, decode on KV use
 //	dynamo        NVIDIA Dynamo's SLA planner, throughput mode
-//	dynamo-load   the same, load mode
+//	dynamo-load   the same, load mode above throughput mode
 //	rbg-planner   the port of Dynamo's first planner to RBG
 //	heteroscale   HeteroScale: decode tokens/s, fixed ratio
 //	tokenscale    TokenScale: token velocities

@@ -44,16 +44,20 @@ func (p *dynamo) Decide(in *Input) (Counts, string) {
 		fmt.Sprintf("%.2f requests/s of %.0f and %.0f tokens", s.RequestsPerSecond, s.InputTokens, s.OutputTokens)
 }
 
-// dynamoLoad is its load mode: every 5 s one replica more or less. Up when all engines are expected to miss the objective:
+// dynamoLoad is its load mode above its throughput mode, as both are used together: every 60 s the latter gives a lower bound,
+// and every 5 s the former one replica more or less. Up when all engines are expected to miss the objective:
 //
 //	TTFT = time of the tokens queued per engine and of a mean prompt
 //	ITL  = step of one sequence more than now, with the KV tokens held, waited for and of a mean request
 //
 // Down when N-1 engines would be within 0.8 of it: (TTFT' - own) < 0.8*(TTFT* - own), ITL' < 0.8*ITL* and KV' below its
 // maximum. An engine's queue is taken as the mean, all queues being one here. The knob
-// divides the objectives.
+// divides the objectives and multiplies the bound's lambda.
 type dynamoLoad struct {
 	profile
+	throughput dynamo
+	floor      Counts
+	next       time.Duration // when the floor is worked out again
 }
 
 const (
@@ -62,7 +66,7 @@ const (
 )
 
 func newDynamoLoad(s *Setup) Policy {
-	p := &dynamoLoad{newProfile(s)}
+	p := &dynamoLoad{profile: newProfile(s), throughput: dynamo{newProfile(s)}}
 	p.ttft, p.tpot = p.ttft/p.margin, p.tpot/p.margin
 	return p
 }
@@ -71,8 +75,15 @@ func (p *dynamoLoad) Interval() time.Duration { return dynamoLoadInterval }
 
 func (p *dynamoLoad) Decide(in *Input) (Counts, string) {
 	s, out := &in.Seen, in.Desired
+	if in.At >= p.next && s.Fresh && s.OutputTokens > 0 {
+		p.floor, _ = p.throughput.Decide(in)
+		p.next = in.At + dynamoInterval
+	}
+	atLeast := func(c Counts) Counts {
+		return Counts{max(c.Prefill, p.floor.Prefill), max(c.Decode, p.floor.Decode)}
+	}
 	if !s.Fresh || in.Unsettled {
-		return out, "no fresh metrics, or a change is under way"
+		return atLeast(out), "no fresh metrics, or a change is under way"
 	}
 	ttft := func(n int) float64 {
 		return p.prefillMs(s.QueuedTokens/float64(max(n, 1))+s.InputTokens, s.CachedShare)
@@ -97,7 +108,7 @@ func (p *dynamoLoad) Decide(in *Input) (Counts, string) {
 	} else if after, kv := itl(n - 1); n > 1 && after < dynamoLoadSensitivity*p.tpot && kv < 1 {
 		out.Decode--
 	}
-	return out, "load"
+	return atLeast(out), "load"
 }
 
 // rbgPlanner is rbg-planner: Dynamo's first planner on a RoleBasedGroup.

@@ -5,10 +5,11 @@ import (
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/capacity"
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+	"github.com/pdautoscaler/pdautoscaler/sim/trace"
 )
 
 // oracle knows the traffic to come. For each interval it works out what the objectives need by the model on the requests that
-// will arrive in it, asks for replicas a start-up time ahead, and keeps those that will be needed again before a new one could
+// will arrive up to its end, asks for replicas a start-up time ahead, and keeps those that will be needed again before a new one could
 // have started. An objective
 // that no number of replicas holds is taken as what the most hold. It is a schedule that a policy could follow, not a proven
 // optimum; LowerBound is proven. Its knob multiplies the rate.
@@ -24,20 +25,50 @@ func newOracle(s *Setup) Policy {
 	p.aheadPrefill, p.aheadDecode = p.intervals(s.PrefillStartup), p.intervals(s.DecodeStartup)
 	n := int(s.Traffic.Duration()/p.every) + 1
 	moments := make([]moment, n)
+	known := blocks{last: map[uint64]int{},
+		room: int(s.Spec.Service.Prefill.KVCapacityTokens) * max(1, s.Start.Prefill) / trace.BlockTokens}
 	for i := range s.Traffic.Len() {
 		r := s.Traffic.At(i)
-		moments[min(n-1, int(r.At/p.every))].add(float64(r.InputTokens), float64(r.OutputTokens), float64(r.CachedTokens))
+		cached := float64(r.CachedTokens)
+		if len(r.Blocks) > 0 {
+			cached = min(float64(r.InputTokens-1), float64(trace.BlockTokens*known.leading(r.Blocks)))
+		}
+		moments[min(n-1, int(r.At/p.every))].add(float64(r.InputTokens), float64(r.OutputTokens), cached)
 	}
 	p.needs = make([]Counts, n)
 	for i := range moments {
-		// What arrives just before decodes now: the interval and its neighbour.
-		m := moments[i]
-		if i > 0 {
-			m = m.plus(&moments[i-1])
+		// What arrived just before waits and decodes now, and chance evens out: a minute, or three times the TTFT objective.
+		over := 1 + p.intervals(max(time.Minute-p.every, 3*time.Duration(s.Spec.TTFT.Ms*float64(time.Millisecond))))
+		m, first := moments[i], max(0, i-over+1)
+		for k := first; k < i; k++ {
+			m = m.plus(&moments[k])
 		}
-		p.needs[i] = m.need(&s.Spec, s.knob()/(p.every.Seconds()*float64(min(i, 1)+1)))
+		p.needs[i] = m.need(&s.Spec, s.knob()/(p.every.Seconds()*float64(i-first+1)))
 	}
 	return p
+}
+
+// blocks are the prefix blocks that one cache of the size of all prefill replicas at the start would have: those that were
+// used no longer ago than so many blocks.
+type blocks struct {
+	room int
+	used int
+	last map[uint64]int // by id, the count of blocks used when it was
+}
+
+// leading is how many of a prompt's leading blocks are there; from then on all of them are.
+func (b *blocks) leading(ids []uint64) (n int) {
+	hit := true
+	for _, id := range ids {
+		if at, seen := b.last[id]; hit && seen && b.used-at < b.room {
+			n++
+		} else {
+			hit = false
+		}
+		b.used++
+		b.last[id] = b.used
+	}
+	return n
 }
 
 func (p *oracle) intervals(d time.Duration) int { return int((d + p.every - 1) / p.every) }

@@ -23,7 +23,8 @@ type Point struct {
 var knobs = []float64{0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.4, 1.6, 1.8, 2, 2.5, 3, 4}
 
 // Frontier simulates each policy at every setting of its knob and reports the cheapest that attains the target, or, where none
-// does, the one that attains most. For static that is the cheapest pair of counts. Regret is then at equal attainment.
+// does, the one that attains most. For static that is the cheapest pair of counts. A pair that holds for the whole time is a
+// schedule too: the oracle has those to choose from as well. Regret is then at equal attainment.
 func (s *Scenario) Frontier(ctx context.Context, now func() time.Time, target float64) (*Report, error) {
 	if !(target > 0 && target < 1) {
 		return nil, fmt.Errorf("%s: the target attainment is %v; allowed is a share above 0 and below 1", s.Name, target)
@@ -33,14 +34,16 @@ func (s *Scenario) Frontier(ctx context.Context, now func() time.Time, target fl
 	for _, name := range s.Policies {
 		var err error
 		t.best, t.points = nil, nil
-		if name == "static" {
-			err = t.pairs()
-		} else {
+		if name != "static" {
 			err = t.sweep(name)
+		}
+		if err == nil && (name == "static" || name == "oracle") {
+			err = t.pairs()
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", s.Name, name, err)
 		}
+		t.best.Name = name
 		t.best.Frontier = t.points
 		report.Policies = append(report.Policies, *t.best)
 	}
@@ -119,6 +122,7 @@ func (t *tuner) pairs() error {
 	fits := func(c policy.Counts) bool {
 		return spec.BudgetGPUs == 0 || c.Prefill*p+c.Decode*d <= spec.BudgetGPUs
 	}
+	before, points := t.best, len(t.points)
 	seen := map[policy.Counts]float64{}
 	try := func(c policy.Counts) (float64, error) {
 		if v, ok := seen[c]; ok {
@@ -159,8 +163,8 @@ func (t *tuner) pairs() error {
 	if err != nil {
 		return err
 	}
-	t.points = slices.DeleteFunc(t.points, func(p Point) bool { return !fits(*p.Start) })
-	t.best = nil // the pairs so far may not fit the budget
+	// The pairs so far may not fit the budget: those that do are tried again.
+	t.best, t.points = before, t.points[:points]
 	clear(seen)
 	for c := (policy.Counts{Prefill: prefill, Decode: decode}); ; {
 		v, err := try(c)
