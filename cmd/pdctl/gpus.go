@@ -28,9 +28,9 @@ func newGPUs(env environment) *cobra.Command {
 
 func gpuTable(w io.Writer, gpus []perfmodel.GPU) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "NAME\tBF16 TFLOP/S\tFP8 TFLOP/S\tMEMORY GiB\tGB/S\tLINK GB/S\tNETWORK GB/S\tWATTS")
+	fmt.Fprintln(t, "NAME\tBF16 TFLOP/S\tFP8 TFLOP/S\tINT8\tFP4\tMEMORY GiB\tGB/S\tLINK GB/S\tNETWORK GB/S\tWATTS")
 	for _, g := range gpus {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%.0f\t%s\t%s\t%s\t%s\n", g.Name, scaled(g.Bf16FLOPs, 1e12), scaled(g.FP8FLOPs, 1e12), g.MemoryBytes/(1<<30),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%.0f\t%s\t%s\t%s\t%s\n", g.Name, scaled(g.Bf16FLOPs, 1e12), scaled(g.FP8FLOPs, 1e12), scaled(g.Int8FLOPs, 1e12), scaled(g.FP4FLOPs, 1e12), g.MemoryBytes/(1<<30),
 			scaled(g.BandwidthBytesPerSecond, 1e9), scaled(g.LinkBytesPerSecond, 1e9), scaled(g.NICBytesPerSecond, 1e9), scaled(g.PowerWatts, 1))
 	}
 	return t.Flush()

@@ -18,6 +18,7 @@ type prediction struct {
 	TP               int            `json:"tp"`
 	Prefill          []prefillPoint `json:"prefill"`
 	Decode           []decodePoint  `json:"decode"`
+	GPUs             int            `json:"gpus"`
 	KVBytesPerToken  float64        `json:"kvBytesPerToken"`
 	KVCapacityTokens float64        `json:"kvCapacityTokens"`
 	WeightBytes      float64        `json:"weightBytes"`
@@ -83,6 +84,7 @@ Exit codes: 0 predicted; 2 wrong flags, or a model that does not fit.`,
 	}
 	model.add(cmd)
 	model.addFit(cmd)
+	model.addParallel(cmd)
 	cmd.Flags().IntVar(&tp, "tp", tp, "GPUs of a replica (tensor parallel)")
 	cmd.Flags().Var(&prompts, "prefill", "prompt lengths in tokens")
 	cmd.Flags().Var(&steps, "decode", "decode steps: sequences x tokens of context of each")
@@ -92,7 +94,7 @@ Exit codes: 0 predicted; 2 wrong flags, or a model that does not fit.`,
 func predict(r perfmodel.Replica, padTokens int, prompts tokenCounts, steps batches) prediction {
 	p := prediction{
 		Prefill: []prefillPoint{}, Decode: []decodePoint{},
-		KVBytesPerToken: r.KVBytesPerToken, KVCapacityTokens: r.KVCapacityTokens, WeightBytes: r.WeightBytes,
+		GPUs: r.GPUs, KVBytesPerToken: r.KVBytesPerToken, KVCapacityTokens: r.KVCapacityTokens, WeightBytes: r.WeightBytes,
 		Load: phaseLoads{
 			Prefill: activity{r.BusyActivity.PrefillTensorActive, r.BusyActivity.PrefillDRAMActive},
 			Decode:  activity{r.BusyActivity.DecodeTensorActive, r.BusyActivity.DecodeDRAMActive},
@@ -108,7 +110,7 @@ func predict(r perfmodel.Replica, padTokens int, prompts tokenCounts, steps batc
 }
 
 func (p prediction) table(w io.Writer) error {
-	fmt.Fprintf(w, "%s on %d x %s\n\n", p.Model, p.TP, p.GPU)
+	fmt.Fprintf(w, "%s on %d x %s\n\n", p.Model, p.GPUs, p.GPU)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "prompt tokens\tms\ttokens/s\t")
 	for _, v := range p.Prefill {

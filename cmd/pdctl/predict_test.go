@@ -37,7 +37,7 @@ func TestPredictPrintsTheModel(t *testing.T) {
 		return map[string]any{"batch": batch, "context": context, "ms": r.Decode.StepMs(batch, batch*context)}
 	}
 	want := map[string]any{
-		"model": "Qwen3-32B", "gpu": "H200-SXM", "tp": 1.0,
+		"model": "Qwen3-32B", "gpu": "H200-SXM", "tp": 1.0, "gpus": 1.0,
 		"prefill":         []any{point(64), point(512), point(8192)},
 		"decode":          []any{step(1, 512), step(64, 2048)},
 		"kvBytesPerToken": r.KVBytesPerToken, "kvCapacityTokens": r.KVCapacityTokens, "weightBytes": r.WeightBytes,
@@ -52,6 +52,20 @@ func TestPredictPrintsTheModel(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("predict (-model +printed):\n%s", diff)
+	}
+}
+
+func TestPredictTakesParallelism(t *testing.T) {
+	var p prediction
+	stdout, stderr, code := pdctl(t, "", "predict", "--model", "deepseek-v3", "--gpu", "h200", "--dp", "16", "-o", "json")
+	if err := json.Unmarshal([]byte(stdout), &p); err != nil || code != exitDone {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	if p.GPUs != 16 || p.KVBytesPerToken != 70272 || p.KVCapacityTokens < 5e6 {
+		t.Errorf("16 GPUs as groups of 1: %+v", p)
+	}
+	if _, stderr, code = pdctl(t, "", "predict", "--model", "qwen3-32b", "--gpu", "h200", "--dp", "2"); code != exitUsage {
+		t.Errorf("data-parallel groups of a dense model: exit code %d: %s", code, stderr)
 	}
 }
 

@@ -23,6 +23,7 @@ type modelOptions struct {
 	engineStepMs  *number
 	batchedTokens int
 	fit           string
+	dp, pp        int
 }
 
 func (o *modelOptions) add(cmd *cobra.Command) {
@@ -50,6 +51,12 @@ func (o *modelOptions) addFit(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.fit, "fit", "", "fit file (pdctl fit) of this model and GPU; another TP is rescaled")
 }
 
+// addParallel adds the parallelism beside TP.
+func (o *modelOptions) addParallel(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&o.dp, "dp", 1, "data-parallel groups of --tp GPUs that share the experts of a mixture")
+	cmd.Flags().IntVar(&o.pp, "pp", 1, "pipeline stages that the layers are split over, each of --tp GPUs")
+}
+
 // find looks the model and the GPU up.
 func (o *modelOptions) find() (m perfmodel.Model, g perfmodel.GPU, err error) {
 	if m, err = findModel(o.model); err == nil {
@@ -66,7 +73,7 @@ func (o *modelOptions) options(tp int, flag string) (options perfmodel.Options, 
 	if o.batchedTokens < 1 {
 		return options, usageError("--max-batched-tokens is %d: allowed is 1 or more", o.batchedTokens)
 	}
-	options = perfmodel.Options{TP: tp, MemoryFraction: o.memoryPercent.value / 100, MaxBatchedTokens: o.batchedTokens,
+	options = perfmodel.Options{TP: tp, DP: o.dp, PP: o.pp, MemoryFraction: o.memoryPercent.value / 100, MaxBatchedTokens: o.batchedTokens,
 		TransferBytesPerSecond: o.transferGBps.value * 1e9, EngineStepMs: o.engineStepMs.value}
 	if options.KVBytesPerElement, err = elementBytes("kv-dtype", o.kv); err != nil {
 		return options, err

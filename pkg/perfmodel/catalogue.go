@@ -18,7 +18,10 @@ type GPU struct {
 	Name      string  `json:"name"`
 	Bf16FLOPs float64 `json:"bf16FLOPs"` // FLOP/s
 	// FP8FLOPs is 0 where the GPU has no fp8 matrix products.
-	FP8FLOPs                float64 `json:"fp8FLOPs,omitempty"` // FLOP/s
+	FP8FLOPs float64 `json:"fp8FLOPs,omitempty"` // FLOP/s
+	// Int8FLOPs and FP4FLOPs are 0 where there are none or they are unknown. No step time uses them yet.
+	Int8FLOPs               float64 `json:"int8FLOPs,omitempty"` // FLOP/s
+	FP4FLOPs                float64 `json:"fp4FLOPs,omitempty"`  // FLOP/s
 	MemoryBytes             float64 `json:"memoryBytes"`
 	BandwidthBytesPerSecond float64 `json:"bandwidthBytesPerSecond"`
 	// LinkBytesPerSecond is what one GPU sends to the others of its replica (NVLink or PCIe), one way.

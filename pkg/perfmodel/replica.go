@@ -169,7 +169,7 @@ func (g GPU) validate() error {
 		value float64
 		least float64
 	}{
-		{"bf16FLOPs", g.Bf16FLOPs, 1e9}, {"fp8FLOPs", g.FP8FLOPs, 0}, {"memoryBytes", g.MemoryBytes, 1e6},
+		{"bf16FLOPs", g.Bf16FLOPs, 1e9}, {"fp8FLOPs", g.FP8FLOPs, 0}, {"int8FLOPs", g.Int8FLOPs, 0}, {"fp4FLOPs", g.FP4FLOPs, 0}, {"memoryBytes", g.MemoryBytes, 1e6},
 		{"bandwidthBytesPerSecond", g.BandwidthBytesPerSecond, 1e6}, {"linkBytesPerSecond", g.LinkBytesPerSecond, 1e6},
 		{"nicBytesPerSecond", g.NICBytesPerSecond, 0},
 	} {

@@ -392,9 +392,10 @@ func TestFitOfSomethingElseIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, restore := range map[string]func() (*Calibration, error){
-		`of model "Qwen3-32B", not of "Qwen3-14B"`:   func() (*Calibration, error) { return Restore(f, other, g, perfmodel.Options{}) },
-		`of GPU "H200-SXM", not of "H100-SXM"`:       func() (*Calibration, error) { return Restore(f, m, h100, perfmodel.Options{TP: 2}) },
-		"of 2 bytes per weight and 2 per KV element": func() (*Calibration, error) { return Restore(f, m, g, perfmodel.Options{KVBytesPerElement: 1}) },
+		`of model "Qwen3-32B", not of "Qwen3-14B"`:    func() (*Calibration, error) { return Restore(f, other, g, perfmodel.Options{}) },
+		`of GPU "H200-SXM", not of "H100-SXM"`:        func() (*Calibration, error) { return Restore(f, m, h100, perfmodel.Options{TP: 2}) },
+		"of 2 bytes per weight and 2 per KV element":  func() (*Calibration, error) { return Restore(f, m, g, perfmodel.Options{KVBytesPerElement: 1}) },
+		"the fit is of dp 1 and pp 1, not of 1 and 2": func() (*Calibration, error) { return Restore(f, m, g, perfmodel.Options{PP: 2}) },
 		"tp is 3": func() (*Calibration, error) { return Restore(f, m, g, perfmodel.Options{TP: 3}) },
 	} {
 		if _, err := restore(); err == nil || !strings.Contains(err.Error(), want) {

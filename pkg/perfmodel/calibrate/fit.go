@@ -21,6 +21,9 @@ type Fit struct {
 	Model   string `json:"model"`
 	GPU     string `json:"gpu"`
 	TP      int    `json:"tp"`
+	// DP and PP are as of perfmodel.Options.
+	DP int `json:"dp"`
+	PP int `json:"pp"`
 	// Shape tells models of one name apart, and finds one again that goes by another.
 	Shape                 perfmodel.Model `json:"shape"`
 	WeightBytesPerElement float64         `json:"weightBytesPerElement"`
@@ -101,7 +104,8 @@ type FitReading struct {
 func (c *Calibration) Fit() (Fit, error) {
 	weights, kv := c.options.ElementBytes(c.model)
 	f := Fit{
-		Version: FitVersion, Model: c.model.Name, GPU: c.gpu.Name, TP: max(c.options.TP, 1), Shape: c.model,
+		Version: FitVersion, Model: c.model.Name, GPU: c.gpu.Name, TP: max(c.options.TP, 1),
+		DP: max(c.options.DP, 1), PP: max(c.options.PP, 1), Shape: c.model,
 		WeightBytesPerElement: weights, KVBytesPerElement: kv,
 	}
 	for kind, p := range c.phases {
@@ -174,6 +178,8 @@ func (f *Fit) validate() error {
 		return errors.New("model or gpu is missing")
 	case f.TP < 1 || f.TP > 1024:
 		return fmt.Errorf("tp is %d: allowed is 1 to 1024", f.TP)
+	case f.DP < 1 || f.DP > 1024 || f.PP < 1 || f.PP > 1024:
+		return fmt.Errorf("dp is %d and pp is %d: allowed is 1 to 1024", f.DP, f.PP)
 	case f.Prefill.PadTokens < 1 || f.Prefill.PadTokens > 1<<16:
 		return fmt.Errorf("prefill.padTokens is %d: allowed is 1 to %d", f.Prefill.PadTokens, 1<<16)
 	}
@@ -237,6 +243,8 @@ func Restore(f Fit, m perfmodel.Model, g perfmodel.GPU, o perfmodel.Options) (*C
 		return nil, fmt.Errorf("the fit is of model %q, not of %q: fit that one, or go without a fit", f.Model, m.Name)
 	case f.GPU != g.Name:
 		return nil, fmt.Errorf("the fit is of GPU %q, not of %q: fit that one, or go without a fit", f.GPU, g.Name)
+	case f.DP != max(o.DP, 1) || f.PP != max(o.PP, 1):
+		return nil, fmt.Errorf("the fit is of dp %d and pp %d, not of %d and %d: only another tp is rescaled", f.DP, f.PP, max(o.DP, 1), max(o.PP, 1))
 	case f.WeightBytesPerElement != weights || f.KVBytesPerElement != kv:
 		return nil, fmt.Errorf("the fit is of %v bytes per weight and %v per KV element, not of %v and %v: fit those, or go without a fit",
 			f.WeightBytesPerElement, f.KVBytesPerElement, weights, kv)
