@@ -42,7 +42,7 @@ const (
 	interval        = 2 * time.Second
 	signalsWindow   = 10 * time.Second
 	scaleDownWindow = 20 * time.Second
-	rebalanceWindow = 6 * time.Second
+	rebalanceWindow = 4 * time.Second
 	cooldown        = 15 * time.Second
 	maxAge          = 10 * time.Second
 	startTimeout    = time.Minute
