@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel"
+	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel/calibrate"
 )
 
 // readColumns reads numeric columns of a CSV file under PDAUTOSCALER_DATA; a column named TIMESTAMP becomes seconds.
@@ -120,6 +121,62 @@ func TestPredictionsOfARecordedService(t *testing.T) {
 	check("TPOT p50", decode.TPOTQuantileMs(0.5), quantileOf(tpot, 0.5), 0.1)
 	// Ten of the 148 requests have 6 output tokens and the longest prompts: no two moments tell that.
 	check("TPOT p95", decode.TPOTQuantileMs(0.95), quantileOf(tpot, 0.95), 0.3)
+}
+
+// The same service with what its first half has shown, and with its lengths counted: what is left is the queue's error and
+// the noise of one recording.
+func TestPredictionsOfARecordedServiceOnceFitted(t *testing.T) {
+	c := readColumns(t, "h200/pd-qwen3-32b-conv-4-requests.csv", "arrival_s", "input", "output", "prefill_start_s", "prefill_end_s", "kv_done_s", "end_s")
+	n := len(c["input"])
+	var rows []calibrate.Observation
+	for i := range n / 2 {
+		rows = append(rows,
+			calibrate.Observation{Kind: calibrate.Prefill, Tokens: c["input"][i], Ms: 1000 * (c["prefill_end_s"][i] - c["prefill_start_s"][i])},
+			calibrate.Observation{Kind: calibrate.KVTransfer, Tokens: c["input"][i], Ms: 1000 * (c["kv_done_s"][i] - c["prefill_end_s"][i])})
+	}
+	m, err := perfmodel.LookupModel("Qwen3-32B")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := perfmodel.LookupGPU("H200-SXM")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fit, err := calibrate.FitAll(m, g, perfmodel.Options{}, rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Service{Prefill: fit.Replica(), Decode: fit.Replica(), PadTokens: fit.States[calibrate.Prefill].PadTokens, TransferBlocksPrefill: true, MaxSequences: 63}
+	traffic := Traffic{
+		RequestsPerSecond: float64(n-1) / (c["arrival_s"][n-1] - c["arrival_s"][0]),
+		ArrivalSCV:        lengthsOf(gaps(c["arrival_s"])).SCV,
+		Input:             Lengths{Histogram: NewHistogram(c["input"])},
+		Output:            Lengths{Histogram: NewHistogram(c["output"])},
+	}
+	var ttft, tpot []float64
+	for i := range n {
+		ttft = append(ttft, 1000*(c["prefill_end_s"][i]-c["arrival_s"][i]))
+		if c["output"][i] >= 2 {
+			tpot = append(tpot, 1000*(c["end_s"][i]-c["prefill_end_s"][i])/(c["output"][i]-1))
+		}
+	}
+	slices.Sort(ttft)
+	slices.Sort(tpot)
+	prefill, decode := s.PrefillPool(1, traffic), s.DecodePool(1, traffic)
+	for _, q := range []float64{0.5, 0.9, 0.95} {
+		for _, c := range []struct {
+			name                string
+			predicted, recorded float64
+		}{
+			{"TTFT", prefill.TTFTQuantileMs(q), quantileOf(ttft, q)}, {"TPOT", decode.TPOTQuantileMs(q), quantileOf(tpot, q)},
+		} {
+			off := c.predicted/c.recorded - 1
+			t.Logf("%s p%g: predicted %.1f ms, recorded %.1f ms (%+.1f %%)", c.name, 100*q, c.predicted, c.recorded, 100*off)
+			if math.Abs(off) > 0.25 {
+				t.Errorf("%s p%g is off by %+.1f %%, allowed is 25 %%", c.name, 100*q, 100*off)
+			}
+		}
+	}
 }
 
 // Lengths as recorded in production, which are no Weibull at all: they are drawn from the Azure conversation trace. Arrivals

@@ -41,6 +41,21 @@ type Activity struct {
 	DecodeDRAMActive   float64 `json:"decodeDRAMActive"`
 }
 
+// The work that Activity is of.
+const activityPrompt, activitySequences, activityContext = 2048, 16, 1024
+
+// At carries a, of replica before, over to the same replica with the step times of after: the same bytes and FLOPs in
+// another time.
+func (a Activity) At(before, after Replica) Activity {
+	prefill := before.Prefill.StepMs(activityPrompt, 0) / after.Prefill.StepMs(activityPrompt, 0)
+	decode := before.Decode.StepMs(activitySequences, activitySequences*activityContext) /
+		after.Decode.StepMs(activitySequences, activitySequences*activityContext)
+	return Activity{
+		PrefillTensorActive: min(1, a.PrefillTensorActive*prefill), PrefillDRAMActive: min(1, a.PrefillDRAMActive*prefill),
+		DecodeTensorActive: min(1, a.DecodeTensorActive*decode), DecodeDRAMActive: min(1, a.DecodeDRAMActive*decode),
+	}
+}
+
 // Replica is what one replica can do: its GPUs acting as one device.
 type Replica struct {
 	// GPUs are TP*DP*PP.

@@ -197,7 +197,7 @@ func (r roofline) kvBytes(weightBytes float64) float64 {
 // activity is what the counters read while a phase runs without a pause. Tensor-active counts clock cycles: it reads
 // higher than the share of the datasheet's FLOP/s by as much as the power limit lowers the clock.
 func (r roofline) activity(replica Replica) Activity {
-	const prompt, sequences, context = 2048, 16, 1024
+	const prompt, sequences, context = activityPrompt, activitySequences, activityContext
 	flops, bandwidth := r.wide()*r.pp*r.g.Bf16FLOPs, r.wide()*r.pp*r.g.BandwidthBytesPerSecond
 	if r.m.DenseWeights == FP8 {
 		flops = r.wide() * r.pp * r.g.FP8FLOPs

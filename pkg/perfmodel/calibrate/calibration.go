@@ -178,6 +178,7 @@ func (c *Calibration) Replica() perfmodel.Replica {
 	r.Prefill = r.Prefill.WithCoefficients(c.coefficients(Prefill))
 	r.Decode = r.Decode.WithCoefficients(c.coefficients(Decode))
 	r.Transfer = r.Transfer.WithCoefficients(c.coefficients(KVTransfer))
+	r.BusyActivity = c.belief.Replica.BusyActivity.At(c.belief.Replica, r)
 	return r
 }
 

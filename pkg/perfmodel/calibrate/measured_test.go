@@ -102,6 +102,22 @@ func TestFittedOnEveryOtherRowOfTheGrid(t *testing.T) {
 	}
 }
 
+// The counters that a fitted replica should show are those that were read beside the steps.
+func TestFittedActivityIsWhatTheCountersRead(t *testing.T) {
+	a := fitted(t, readGrid(t)).Replica().BusyActivity
+	for name, c := range map[string]struct{ got, read, within float64 }{
+		"prefill tensor-active at 2048 tokens":      {a.PrefillTensorActive, 0.770, 0.05},
+		"prefill DRAM-active at 2048 tokens":        {a.PrefillDRAMActive, 0.211, 0.03},
+		"decode DRAM-active at 16 x 512":            {a.DecodeDRAMActive, 0.708, 0.03},
+		"decode tensor-active at 16 x 512 (padded)": {a.DecodeTensorActive, 0.056, 0.02},
+	} {
+		t.Logf("%s: %.3f, read %.3f", name, c.got, c.read)
+		if math.Abs(c.got-c.read) > c.within {
+			t.Errorf("%s is %.3f, read %.3f, allowed is +-%v", name, c.got, c.read, c.within)
+		}
+	}
+}
+
 // Fitted on 64, 128 and 256 tokens only: the prior must hold what short prompts cannot tell.
 func TestExtrapolationFromShortPrompts(t *testing.T) {
 	var short []Observation
