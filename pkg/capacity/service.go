@@ -36,9 +36,9 @@ type Traffic struct {
 type TTFTEnd string
 
 const (
-	// EndsAtPrefill: the prefill worker emits it. The KV transfer is then part of TPOT.
+	// EndsAtPrefill says that the prefill worker emits it. The KV transfer is then part of TPOT.
 	EndsAtPrefill TTFTEnd = "prefill"
-	// EndsAtDecode: the first decode step emits it. The KV transfer is then part of TTFT (DecodePool.HandoverMs).
+	// EndsAtDecode says that the first decode step emits it. The KV transfer is then part of TTFT (DecodePool.HandoverMs).
 	EndsAtDecode TTFTEnd = "decode"
 )
 

@@ -32,11 +32,11 @@ func TestParseConfigFillsWhatMayBeLeftOut(t *testing.T) {
 }
 
 func TestParseConfigRefusesNamingTheField(t *testing.T) {
-	change := func(old, new string) string {
-		if !strings.Contains(qwen3Config, old) {
-			t.Fatalf("the sample config does not hold %q", old)
+	change := func(from, to string) string {
+		if !strings.Contains(qwen3Config, from) {
+			t.Fatalf("the sample config does not hold %q", from)
 		}
-		return strings.Replace(qwen3Config, old, new, 1)
+		return strings.Replace(qwen3Config, from, to, 1)
 	}
 	for name, c := range map[string]struct{ config, want string }{
 		"empty":               {"", "not a JSON object"},

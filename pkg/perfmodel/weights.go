@@ -3,6 +3,7 @@ package perfmodel
 // WeightType is how the matrices of a model are stored. The zero value is 16 bits.
 type WeightType string
 
+// The types that are known. BF16 stands for any 16 bits.
 const (
 	BF16  WeightType = ""
 	FP8   WeightType = "fp8"

@@ -186,13 +186,13 @@ func TestFrozenAndReset(t *testing.T) {
 
 // Whatever is shown, the coefficients stay physical and predictions stay finite, and more work takes longer.
 func TestRatiosStayWithinPhysics(t *testing.T) {
-	any := rapid.Float64Range(1e-6, 1e6)
+	positive := rapid.Float64Range(1e-6, 1e6)
 	rapid.Check(t, func(rt *rapid.T) {
 		c := newCalibration(t, 1)
 		for range rapid.IntRange(1, 30).Draw(rt, "readings") {
 			c.Observe(Observation{
-				Kind: rapid.SampledFrom(Kinds()).Draw(rt, "kind"), Ms: any.Draw(rt, "ms"), Tokens: any.Draw(rt, "tokens"),
-				CachedTokens: any.Draw(rt, "cached"), Sequences: any.Draw(rt, "sequences"), ContextTokens: any.Draw(rt, "context"),
+				Kind: rapid.SampledFrom(Kinds()).Draw(rt, "kind"), Ms: positive.Draw(rt, "ms"), Tokens: positive.Draw(rt, "tokens"),
+				CachedTokens: positive.Draw(rt, "cached"), Sequences: positive.Draw(rt, "sequences"), ContextTokens: positive.Draw(rt, "context"),
 				Prompts: rapid.Float64Range(0, 100).Draw(rt, "prompts"),
 			})
 		}
