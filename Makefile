@@ -49,6 +49,11 @@ fuzz: ## Fuzz every parser for FUZZTIME each
 bench: ## Run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./pkg/... ./sim/...
 
+.PHONY: accuracy
+accuracy: ## How far the model is from measurements and simulations (measurements need PDAUTOSCALER_DATA)
+	@go run ./cmd/pdctl accuracy
+	@go test -count=1 -v -run 'Bars|Simulation|Recorded' ./pkg/capacity | grep -E '_test.go|^(---|ok|FAIL)'
+
 .PHONY: control-plane
 control-plane: ## Build the Kubernetes control plane that tests and demo run (once, 6-8 minutes)
 	@go run ./test/controlplane/cmd/controlplane -build-only
