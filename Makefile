@@ -33,9 +33,9 @@ test: control-plane ## Unit, property (1,000 cases a rule) and control-plane tes
 
 .PHONY: test-long
 test-long: control-plane ## The same with 10,000 cases a rule, the race detector and a minute of fuzzing
-	go test -race -shuffle=on -timeout 30m $(OTHERS)
+	go test -race -shuffle=on -timeout 30m $(OTHERS) ./pkg/controller ./pkg/workload
+	go test -race -short -shuffle=on -timeout 30m $(PROPERTY) -rapid.checks=100
 	go test -shuffle=on -timeout 40m $(PROPERTY) -rapid.checks=$(LONG_CASES)
-	go test -race -shuffle=on -timeout 40m $(PROPERTY) -rapid.checks=200
 	$(MAKE) fuzz FUZZTIME=10s
 
 FUZZTIME ?= 30s
