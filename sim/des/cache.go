@@ -2,6 +2,7 @@ package des
 
 import (
 	"container/list"
+	"slices"
 
 	"github.com/pdautoscaler/pdautoscaler/sim/trace"
 )
@@ -35,8 +36,8 @@ func (c *prefixCache) match(q *request) int32 {
 
 // keep puts a prompt's blocks in, the first one the most recent, so that a prefix outlives what builds on it.
 func (c *prefixCache) keep(q *request) {
-	for i := len(q.blocks) - 1; i >= 0; i-- {
-		id := q.blocks[i]
+	for _, id := range slices.Backward(q.blocks) {
+
 		if at := c.blocks[id]; at != nil {
 			c.order.MoveToFront(at)
 			continue

@@ -108,7 +108,7 @@ func (e *Engine) Finish(by time.Duration) bool {
 
 func (e *Engine) advance(to Time) {
 	for {
-		var at Time = forever
+		at := forever
 		if len(e.agenda) > 0 {
 			at = e.agenda[0].at
 		}

@@ -124,10 +124,9 @@ func withinBudget(spec *planner.Spec, e *des.Engine, from, to Counts) Counts {
 	if spec.BudgetGPUs == 0 {
 		return to
 	}
-	claimed := 0
 	v := e.View()
 	p, d := spec.Prefill.GPUsPerReplica, spec.Decode.GPUsPerReplica
-	claimed = len(v.Replicas[des.Prefill])*p + len(v.Replicas[des.Decode])*d
+	claimed := len(v.Replicas[des.Prefill])*p + len(v.Replicas[des.Decode])*d
 	free := max(0, spec.BudgetGPUs-claimed)
 	if grow := to.Prefill - from.Prefill; grow > 0 {
 		grow = min(grow, free/p)

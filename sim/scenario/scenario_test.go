@@ -191,7 +191,7 @@ func TestReportAsJSON(t *testing.T) {
 		for _, k := range keys(tc.at) {
 			have[k] = true
 		}
-		for _, k := range strings.Fields(tc.want) {
+		for k := range strings.FieldsSeq(tc.want) {
 			if !have[k] {
 				t.Errorf("%s is missing in %v", k, tc.at)
 			}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -23,7 +24,7 @@ func (t *Trace) Scale(factor float64, seed uint64) (*Trace, error) {
 	}
 	random := rand.New(rand.NewPCG(seed, 11))
 	whole, part := math.Modf(factor)
-	out := &Trace{Notes: t.Notes, blocks: t.blocks[:len(t.blocks):len(t.blocks)], length: t.length}
+	out := &Trace{Notes: t.Notes, blocks: slices.Clip(t.blocks), length: t.length}
 	for i := range t.rows {
 		copies := int(whole)
 		if random.Float64() < part {
@@ -116,8 +117,8 @@ func (t *Trace) clone() *Trace {
 
 func (t *Trace) join(other *Trace, shift time.Duration) *Trace {
 	out := t.clone()
-	out.blocks = append(out.blocks[:len(out.blocks):len(out.blocks)], other.blocks...)
-	out.Notes = append(out.Notes[:len(out.Notes):len(out.Notes)], other.Notes...)
+	out.blocks = append(slices.Clip(out.blocks), other.blocks...)
+	out.Notes = append(slices.Clip(out.Notes), other.Notes...)
 	for _, r := range other.rows {
 		r.at += shift
 		r.from += len(t.blocks)
