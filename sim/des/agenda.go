@@ -5,6 +5,7 @@ type eventKind uint8
 
 const (
 	stepped     eventKind = iota // a decode replica ended its run of steps
+	evicted                      // preempted sequences look for a replica again
 	transferred                  // a KV cache reached its decode replica
 	prefilled                    // a prefill replica ended its step
 	released                     // a prefill replica's blocking transfers ended

@@ -135,13 +135,16 @@ func (e *Engine) startRun(d *replica) {
 	}
 	clear(fresh)
 	d.fresh = fresh[:0]
-	if len(e.evicted) > 0 {
-		again := e.evicted
-		e.evicted = nil
-		for _, q := range again {
-			e.route(q)
-		}
-		e.leaveIfDrained(d)
+	e.leaveIfDrained(d) // it may have preempted all it had
+}
+
+// routeEvicted gives preempted sequences to the replicas again. It comes after all steps that end at the same time:
+// a replica that takes one in must have ended its own step, whether its steps are taken singly or at once.
+func (e *Engine) routeEvicted() {
+	again := e.evicted
+	e.evicted = nil
+	for _, q := range again {
+		e.route(q)
 	}
 }
 
@@ -170,6 +173,9 @@ func (e *Engine) preempt(d *replica) {
 	q := e.dropOut(d, youngest)
 	q.preempted++
 	e.counters.Preempted++
+	if len(e.evicted) == 0 {
+		e.agenda.add(event{at: e.now, kind: evicted}, 0)
+	}
 	e.evicted = append(e.evicted, q)
 }
 

@@ -136,6 +136,8 @@ func (e *Engine) handle(ev *event) {
 		if ev.version == ev.replica.version {
 			e.endRun(ev.replica)
 		}
+	case evicted:
+		e.routeEvicted()
 	case transferred:
 		if ev.version == ev.request.version {
 			e.handOver(ev.request)
