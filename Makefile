@@ -43,7 +43,7 @@ FUZZTIME ?= 30s
 fuzz: ## Fuzz every parser for FUZZTIME each
 	@grep -rlE --include='*_test.go' '^func Fuzz' pkg sim cmd | while read -r file; do \
 		for f in $$(grep -oE '^func Fuzz[A-Za-z0-9_]*' "$$file" | cut -d' ' -f2); do \
-			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"; done; done
+			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null; done; done
 
 .PHONY: bench
 bench: ## Run the benchmarks
