@@ -8,6 +8,7 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"unicode"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
@@ -29,12 +30,23 @@ func ReadRecords(r io.Reader, name string) ([]planner.Record, error) {
 	records, err := parseRecords(data)
 	if fault, ok := errors.AsType[*jsonError](err); ok {
 		line, column := position(data, fault.offset)
-		return nil, fmt.Errorf("%s:%d:%d: %s", name, line, column, fault.message)
+		return nil, fmt.Errorf("%s:%d:%d: %s", name, line, column, oneLine(fault.message))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return records, nil
+}
+
+// oneLine shows control characters of a file's own words as what they are: a
+// key may hold a line break.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
 }
 
 func parseRecords(data []byte) ([]planner.Record, error) {
