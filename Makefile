@@ -32,11 +32,10 @@ test: control-plane ## Unit, property (1,000 cases a rule) and control-plane tes
 	go test -shuffle=on -timeout 20m $(PROPERTY) -rapid.checks=$(CASES)
 
 .PHONY: test-long
-test-long: control-plane ## The same with 10,000 cases a rule, the race detector and a minute of fuzzing
+test-long: control-plane ## The same with 10,000 cases a rule, and with the race detector
 	go test -race -shuffle=on -timeout 30m $(OTHERS) ./pkg/controller ./pkg/workload
 	go test -race -short -shuffle=on -timeout 30m $(PROPERTY) -rapid.checks=100
 	go test -shuffle=on -timeout 40m $(PROPERTY) -rapid.checks=$(LONG_CASES)
-	$(MAKE) fuzz FUZZTIME=10s
 
 FUZZTIME ?= 30s
 .PHONY: fuzz
