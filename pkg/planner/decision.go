@@ -50,8 +50,7 @@ type RoleDecision struct {
 	// Load is the share of the ready replicas' capacity that the demand takes:
 	// compute for prefill, memory bandwidth for decode. Over 1 is overload.
 	Load float64 `json:"load"`
-	// ServesPerSecond is how many requests one more replica's worth of capacity
-	// serves inside the objective.
+	// ServesPerSecond is the rate of such requests at which one replica's load is 1.
 	ServesPerSecond float64 `json:"servesPerSecond,omitempty"`
 
 	// Steps are the counts before and after each limit that was looked at.

@@ -147,18 +147,16 @@ func (p *round) describe(r *roleRound, t capacity.Traffic) {
 	n := max(r.ready, 0)
 	objective := r.objective(p.spec)
 	if r.role == Prefill {
-		r.d.ServesPerSecond = s.MaxRatePrefill(max(1, r.d.From), t, objective) / float64(max(1, r.d.From))
 		if n > 0 {
 			r.d.Load = s.PrefillPool(n, t).Load
 		}
 	} else {
-		r.d.ServesPerSecond = s.MaxRateDecode(max(1, r.d.From), t, objective) / float64(max(1, r.d.From))
 		if n > 0 {
 			r.d.Load = s.DecodePool(n, t).LoadFor(objective)
 		}
 	}
-	if !finite(r.d.ServesPerSecond) {
-		r.d.ServesPerSecond = 0
+	if r.curve.work > 0 {
+		r.d.ServesPerSecond = t.RequestsPerSecond / r.curve.work
 	}
 	if !finite(r.d.Load) {
 		r.d.Load = worstRatio

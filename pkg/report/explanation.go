@@ -43,7 +43,7 @@ type RoleExplanation struct {
 	Latency Latency `json:"latency"`
 	// Load is the share of the ready replicas' capacity that the demand takes.
 	Load *float64 `json:"load,omitempty"`
-	// ServesPerSecond is how many requests one replica serves within the objective.
+	// ServesPerSecond is the rate of such requests at which one replica is fully loaded.
 	ServesPerSecond *float64 `json:"servesPerSecond,omitempty"`
 	// DemandPerSecond is the rate of requests that the role was sized for.
 	DemandPerSecond *float64 `json:"demandPerSecond,omitempty"`

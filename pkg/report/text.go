@@ -142,7 +142,7 @@ func (r *RoleExplanation) loadSentence() string {
 	}
 	s := fmt.Sprintf("The demand takes %s of what the %s can do", percentText(*r.Load), counted(r.Ready, "ready replica"))
 	if r.ServesPerSecond != nil {
-		s += fmt.Sprintf("; one serves %s requests/s within the objective", digits(*r.ServesPerSecond, 3))
+		s += fmt.Sprintf("; one is full at %s requests/s", digits(*r.ServesPerSecond, 3))
 	}
 	return s + "."
 }
