@@ -13,7 +13,8 @@
 //	need.go       per role, the replicas that hold the objective at that demand
 //	window.go     the most that was needed over the scale-down window
 //	choose.go     the pair (prefill, decode) under minimum, maximum and budget
-//	limits.go     what may be written now: free GPUs, steps, pauses, other writers
+//	want.go       what each role wants for itself, and what holds it back
+//	limits.go     what may be written now: free GPUs, steps, periods
 //	move.go       GPUs that go from one role to the other, as a transaction
 //	explain.go    the reasons, one sentence per role
 //
