@@ -5,11 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
-	"sort"
-	"strings"
-
-	"k8s.io/apimachinery/pkg/util/version"
 )
 
 // Binaries returns a directory that holds an executable for each of the components, which are AllComponents where none
@@ -37,6 +32,9 @@ func Binaries(ctx context.Context, progress *Progress, components ...Component) 
 	if builderErr != nil {
 		return "", fmt.Errorf("no control plane binaries in KUBEBUILDER_ASSETS and none can be built: %w", builderErr)
 	}
+	if dir := b.downloadEnvtest(ctx, components); dir != "" {
+		return dir, nil
+	}
 	if err := b.build(ctx); err != nil {
 		return "", err
 	}
@@ -53,31 +51,4 @@ func missingIn(dir string, components []Component) []Component {
 		}
 	}
 	return missing
-}
-
-// envtestStores returns the directories that setup-envtest has filled on this machine, the newest Kubernetes first. They
-// hold etcd, kube-apiserver and kubectl only.
-func envtestStores() []string {
-	data := os.Getenv("XDG_DATA_HOME")
-	if data == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return nil
-		}
-		data = filepath.Join(home, ".local", "share")
-	}
-	suffix := "-" + runtime.GOOS + "-" + runtime.GOARCH
-	dirs, err := filepath.Glob(filepath.Join(data, "kubebuilder-envtest", "k8s", "*"+suffix))
-	if err != nil {
-		return nil
-	}
-	versionOf := func(dir string) *version.Version {
-		v, err := version.ParseGeneric(strings.TrimSuffix(filepath.Base(dir), suffix))
-		if err != nil {
-			return version.MajorMinor(0, 0)
-		}
-		return v
-	}
-	sort.Slice(dirs, func(i, j int) bool { return versionOf(dirs[j]).LessThan(versionOf(dirs[i])) })
-	return dirs
 }

@@ -1,4 +1,4 @@
-// Package controlplane runs a real Kubernetes control plane on one machine, with neither containers nor downloaded binaries:
+// Package controlplane runs a real Kubernetes control plane on one machine, without containers:
 // etcd, kube-apiserver (RBAC, aggregation layer), kube-controller-manager (garbage collector, HPA, node lifecycle),
 // kube-scheduler, and kwok in the place of the kubelets. Tests, the demo and the end-to-end suite share it.
 //
@@ -11,9 +11,10 @@
 //
 // # Binaries
 //
-// They are looked for in $KUBEBUILDER_ASSETS, in the user's cache, and in the store of setup-envtest (never dialled). Where
-// none has all that is asked for, the module test/tools/kube is built into the cache: once, also when several test
-// packages ask at the same time.
+// They are looked for in $KUBEBUILDER_ASSETS, in the user's cache, and in the store of setup-envtest. Where none has all that
+// is asked for, the module test/tools/kube is built into the cache: once, also when several test packages ask at the same
+// time. setup-envtest itself is asked to download only where $PDAUTOSCALER_ENVTEST_DOWNLOAD is set, and only for those who
+// need no more than it offers: etcd, kube-apiserver and kubectl.
 //
 // # Nothing leaves the machine
 //
