@@ -1,5 +1,7 @@
 package planner
 
+import "slices"
+
 // A move of GPUs is a transaction: its intent is in the memory before the first
 // write; the donor goes down; when its pods are gone (not only its status) the
 // receiver goes up; each phase has a timeout and a way back.
@@ -180,6 +182,8 @@ func (p *round) beginMove(donor, receiver *roleRound) string {
 		return "the last move failed and its cool-down is not over"
 	case receiver.pool.Held != "":
 		return receiver.pool.Held
+	case receiver.pool.HeldUp != "":
+		return receiver.pool.HeldUp
 	case donor.pool.Held != "":
 		return donor.pool.Held
 	case donor.pool.Rollout || receiver.pool.Rollout:
@@ -244,9 +248,14 @@ func (p *round) fitsOnNodes(donor, receiver *roleRound, give int) (replicas int,
 		if replica.Node == "" && replica.State == Ready {
 			return 0, false
 		}
-		freed[replica.Node] += replica.GPUs
+		if !slices.Contains(receiver.pool.NotOn, replica.Node) {
+			freed[replica.Node] += replica.GPUs
+		}
 	}
 	for node, free := range p.snap.FreeGPUsByNode {
+		if slices.Contains(receiver.pool.NotOn, node) {
+			continue
+		}
 		replicas += (max(0, free) + freed[node]) / receiver.gpus
 		delete(freed, node)
 	}

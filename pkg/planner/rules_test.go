@@ -505,7 +505,17 @@ func TestRule8NotProposedWhereTheFreedGPUsCannotHoldTheReceiver(t *testing.T) {
 			w.spec.Prefill.Down.MaxStep = 1
 		},
 		"a target that would not carry it out": func(w *world) { w.pools[Decode].Held = "decode waits for prefill" },
-		"rebalancing off":                      func(w *world) { w.spec.Rebalance.Enabled = false },
+		"a gang that waits for a place":        func(w *world) { w.pools[Decode].HeldUp = "the group is scheduled as a gang" },
+		"nodes on which the receiver may not run": func(w *world) {
+			w.pools[Decode].NotOn = []string{"a", "b", "c", "d"}
+			w.change = func(s *Snapshot) {
+				s.FreeGPUsByNode = map[string]int{"a": 0, "b": 0, "c": 0, "d": 0, "e": 0}
+				for i := range s.Prefill.Replicas {
+					s.Prefill.Replicas[i].Node = string(rune('a' + i))
+				}
+			}
+		},
+		"rebalancing off": func(w *world) { w.spec.Rebalance.Enabled = false },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(testSpec(), 4, 1)

@@ -82,6 +82,12 @@ type Pool struct {
 	// Held says why a change of this role's replicas would not be carried out
 	// (a dependency gate, a coordination policy); empty when it would.
 	Held string `json:"held,omitempty"`
+	// HeldUp says why more replicas would be asked for in vain while fewer would
+	// be carried out (a gang that waits for a place); empty when they would not.
+	HeldUp string `json:"heldUp,omitempty"`
+	// NotOn are those nodes of the service on which a replica of this role may
+	// not run: GPUs that the other role frees there are of no use to it.
+	NotOn []string `json:"notOn,omitempty"`
 }
 
 // ReplicaState is where a replica is in its life.

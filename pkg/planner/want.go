@@ -42,6 +42,9 @@ func (p *round) holdUp(r *roleRound) {
 	case r.pool.Held != "":
 		p.note(ReasonHeld, r.role, r.pool.Held)
 		r.bind(ReasonHeld, r.d.From, r.pool.Held)
+	case r.pool.HeldUp != "":
+		p.note(ReasonHeld, r.role, r.pool.HeldUp)
+		r.bind(ReasonHeld, r.d.From, r.pool.HeldUp)
 	case tooSoon(r.mem.LastUp, r.spec.Up.PeriodSeconds, p):
 		r.bind(ReasonPeriod, r.d.From, sprintf("one decision up per %s", span(r.spec.Up.PeriodSeconds)))
 	}
