@@ -51,9 +51,29 @@ func (v *view) activity(role Kind, what quantity) planner.Reading {
 				return planner.Unknown(fmt.Sprintf("no GPU exporter names a %s pod on its series", role))
 			}
 		}
+		if lacking := v.withoutProfiling(); lacking != "" {
+			return planner.Unknown(lacking)
+		}
 		return planner.Unknown(v.cause(KindExporter, what))
 	}
 	return reading(total/float64(n), at, fmt.Sprintf("dcgm-exporter, %d GPUs of %d of %s", n, len(covered), count(len(pods), role)))
+}
+
+// withoutProfiling says that exporters show GPUs without the profiling fields,
+// which are the only ones that tell how a GPU is used; empty where that is not so.
+func (v *view) withoutProfiling() string {
+	lacking := 0
+	for _, exporter := range of(v.listed, KindExporter) {
+		m := exporter.latest.measured
+		if exporter.spoke && len(m[gpuBusy].series) > 0 && len(m[tensorActive].series)+len(m[dramActive].series) == 0 {
+			lacking++
+		}
+	}
+	if lacking == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s shows GPUs but no profiling fields (DCGM_FI_PROF_…): they are switched off, not supported, or another profiler holds them",
+		count(lacking, KindExporter))
 }
 
 // ownerOf returns "namespace/pod" of the pod that owns the GPU. A scrape

@@ -43,7 +43,7 @@ func TestActivityThatIsNotThere(t *testing.T) {
 		want string
 	}{
 		"no exporter":           {nil, "no GPU exporter is read"},
-		"profiling is off":      {[]string{`DCGM_FI_DEV_GPU_UTIL{UUID="GPU-0",pod="p0",namespace="default"} 99`}, "has none of DCGM_FI_PROF_DRAM_UTIL_RATIO"},
+		"profiling is off":      {[]string{`DCGM_FI_DEV_GPU_UTIL{UUID="GPU-0",pod="p0",namespace="default"} 99`}, "shows GPUs but no profiling fields"},
 		"no pod labels":         {[]string{`DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{UUID="GPU-0"} 0.5`}, "no GPU exporter names a prefill pod"},
 		"another namespace":     {[]string{fmt.Sprintf(tensor, "p0", "other", 0.5)}, "no GPU exporter names a prefill pod"},
 		"a blank":               {[]string{fmt.Sprintf(tensor, "p0", "default", "140737488355330.0"), "DCGM_FI_PROF_DRAM_ACTIVE 0.5"}, "a share lies in 0..1"},

@@ -11,15 +11,21 @@ type buckets struct {
 	upTo   []float64 // cumulative, one per bound
 	count  float64
 	sum    float64
+	// native marks a histogram that lists only buckets with something in them.
+	native bool
 }
 
 // minus returns what was observed since an earlier state of the same
 // histogram. ok is false where it cannot be one: something fell or the bounds changed.
 func (b *buckets) minus(earlier *buckets) (since *buckets, ok bool) {
+	if b.native && earlier.native && !slices.Equal(b.bounds, earlier.bounds) {
+		bounds := common(b, earlier)
+		b, earlier = b.onto(bounds), earlier.onto(bounds)
+	}
 	if b.count < earlier.count || b.sum < earlier.sum || !slices.Equal(b.bounds, earlier.bounds) {
 		return nil, false
 	}
-	since = &buckets{bounds: b.bounds, upTo: make([]float64, len(b.upTo)), count: b.count - earlier.count, sum: b.sum - earlier.sum}
+	since = &buckets{bounds: b.bounds, upTo: make([]float64, len(b.upTo)), count: b.count - earlier.count, sum: b.sum - earlier.sum, native: b.native}
 	for i := range b.upTo {
 		if b.upTo[i] < earlier.upTo[i] {
 			return nil, false
@@ -35,7 +41,11 @@ func (b *buckets) plus(other *buckets) *buckets {
 	if b == nil {
 		return other
 	}
-	both := &buckets{count: b.count + other.count, sum: b.sum + other.sum}
+	if b.native && other.native {
+		bounds := common(b, other)
+		b, other = b.onto(bounds), other.onto(bounds)
+	}
+	both := &buckets{count: b.count + other.count, sum: b.sum + other.sum, native: b.native && other.native}
 	for i, j := 0, 0; i < len(b.bounds) && j < len(other.bounds); {
 		switch {
 		case b.bounds[i] < other.bounds[j]:
@@ -55,6 +65,9 @@ func (b *buckets) plus(other *buckets) *buckets {
 func (b *buckets) at(bounds []float64) *buckets {
 	if slices.Equal(b.bounds, bounds) {
 		return b
+	}
+	if b.native {
+		return b.onto(bounds)
 	}
 	fewer := &buckets{bounds: bounds, count: b.count, sum: b.sum}
 	for _, bound := range bounds {

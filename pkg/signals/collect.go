@@ -17,7 +17,8 @@ import (
 type Collector struct {
 	cfg     Config
 	scraper *scraper
-	queue   *queue // nil without NATS
+	prom    *prometheus // nil where pods are read themselves
+	queue   *queue      // nil without NATS
 	pods    map[podKey]*pod
 	// lengths are the last known lengths and shares of requests.
 	lengths map[quantity]knownLengths
@@ -47,6 +48,13 @@ func New(cfg Config) (*Collector, error) {
 	}
 	c := &Collector{cfg: cfg, scraper: newScraper(cfg), pods: map[podKey]*pod{},
 		lengths: map[quantity]knownLengths{}, activity: map[quantity][]timed{}}
+	if cfg.Prometheus != nil {
+		client, err := newPromClient(cfg.Prometheus, cfg.Timeout)
+		if err != nil {
+			return nil, err
+		}
+		c.prom = &prometheus{client: client}
+	}
 	if cfg.NATS != nil {
 		c.queue = newQueue(cfg)
 	}
@@ -56,6 +64,9 @@ func New(cfg Config) (*Collector, error) {
 // Close ends the connections.
 func (c *Collector) Close() {
 	c.scraper.close()
+	if c.prom != nil {
+		c.prom.client.close()
+	}
 	if c.queue != nil {
 		c.queue.close()
 	}
@@ -70,8 +81,7 @@ func (c *Collector) Close() {
 // A reading's At is when its window ended: the time of the oldest among the
 // newest samples it was made from.
 func (c *Collector) Collect(ctx context.Context, targets []Target, now time.Time) (planner.Signals, []SourceReport) {
-	listed := c.list(targets)
-	queueErr := c.readAll(ctx, listed, now)
+	listed, queueErr := c.readAll(ctx, c.list(targets), now)
 	c.forgetGone(now)
 
 	v := view{cfg: &c.cfg, now: now, queue: c.queue, queueErr: queueErr}
@@ -81,7 +91,11 @@ func (c *Collector) Collect(ctx context.Context, targets []Target, now time.Time
 			v.gone = append(v.gone, p)
 		}
 	}
-	return c.signals(&v), c.reports(listed, queueErr, now)
+	s := c.signals(&v)
+	if c.prom != nil && c.prom.partial != "" {
+		partly(&s, c.prom.partial)
+	}
+	return s, c.reports(listed, queueErr, now)
 }
 
 // signals works out all readings.
@@ -113,6 +127,9 @@ func (c *Collector) list(targets []Target) []*pod {
 	}
 	var listed []*pod
 	for _, t := range targets {
+		if c.prom != nil && t.Kind == KindExporter {
+			continue // one Prometheus has them all
+		}
 		key := keyOfTarget(t)
 		p := c.pods[key]
 		if p == nil {
@@ -128,11 +145,9 @@ func (c *Collector) list(targets []Target) []*pod {
 	return listed
 }
 
-// readAll reads all pages and the queue in parallel. Pages that failed before
-// are read last, so that pods that hang never keep a good one waiting.
-func (c *Collector) readAll(ctx context.Context, listed []*pod, now time.Time) (queueErr error) {
-	order := slices.Clone(listed)
-	slices.SortStableFunc(order, func(a, b *pod) int { return cmp.Compare(a.failures, b.failures) })
+// readAll reads all pages and the queue in parallel. It returns what was read:
+// the pods, and what stands for other pages.
+func (c *Collector) readAll(ctx context.Context, listed []*pod, now time.Time) (read []*pod, queueErr error) {
 	var all sync.WaitGroup
 	if c.queue != nil {
 		all.Go(func() {
@@ -144,6 +159,21 @@ func (c *Collector) readAll(ctx context.Context, listed []*pod, now time.Time) (
 			}
 		})
 	}
+	if c.prom != nil {
+		listed = c.readPrometheus(ctx, listed, now)
+	} else {
+		c.readPods(ctx, listed, now)
+	}
+	all.Wait()
+	return listed, queueErr
+}
+
+// readPods reads the pages of the pods themselves. Those that failed before are
+// read last, so that pods that hang never keep a good one waiting.
+func (c *Collector) readPods(ctx context.Context, listed []*pod, now time.Time) {
+	order := slices.Clone(listed)
+	slices.SortStableFunc(order, func(a, b *pod) int { return cmp.Compare(a.failures, b.failures) })
+	var all sync.WaitGroup
 	free := make(chan struct{}, c.cfg.Concurrency)
 	for _, p := range order {
 		free <- struct{}{}
@@ -153,32 +183,46 @@ func (c *Collector) readAll(ctx context.Context, listed []*pod, now time.Time) (
 		})
 	}
 	all.Wait()
-	return queueErr
 }
 
 // readOne reads one page into its pod's history.
 func (c *Collector) readOne(ctx context.Context, p *pod, now time.Time) {
-	v := vocabularyOf(c.cfg.Engine, p.target.Kind)
-	if v == nil {
+	r := readerOf(c.cfg.Engine, p.target.Kind)
+	if r == nil {
 		p.err = fmt.Sprintf("engine %s has no metrics of a %s: it is not read", c.cfg.Engine, p.target.Kind)
 		return
 	}
-	got, err := c.scraper.read(ctx, p.target.URL, v.wanted)
+	got, err := c.scraper.read(ctx, p.target.URL, r.wanted)
 	if err != nil {
 		p.err = err.Error()
 		p.failures++
 		return
 	}
-	p.failures, p.answered, p.empty = 0, true, got.samples == 0
-	p.observe(v.read(got, c.cfg.Model, now, c.cfg.MaxAge), v, c.cfg.Window+c.cfg.MaxAge)
+	p.failures = 0
+	c.take(p, r, got, now, now)
+	p.judge(r, p.target.URL+" answers")
+}
+
+// take puts one page of a pod, as it was at a time, into its history.
+func (c *Collector) take(p *pod, r *reader, got page, at, now time.Time) {
+	p.words = r.choose(got)
+	s := p.words.read(got, c.cfg.Model, at, now, c.cfg.MaxAge)
+	s.empty = got.samples == 0
+	p.answered, p.empty = true, s.empty
+	p.observe(s, p.words, c.cfg.Window+c.cfg.MaxAge)
+}
+
+// judge says what is wrong with a page that answered, if anything is. how
+// begins the sentence.
+func (p *pod) judge(r *reader, how string) {
 	switch {
 	case p.spoke:
 	case p.empty:
-		p.err = fmt.Sprintf("%s answers with an empty page: nothing was counted there yet", p.target.URL)
+		p.err = how + " with an empty page: nothing was counted there yet"
 	case len(p.notes) > 0:
-		p.err = fmt.Sprintf("%s answers, but nothing on it can be used: %s", p.target.URL, join(p.notes))
+		p.err = how + ", but nothing on it can be used: " + join(p.notes)
 	default:
-		p.err = fmt.Sprintf("%s answers, but has none of %s", p.target.URL, v.names())
+		p.err = how + ", but has none of " + r.names()
 	}
 }
 
@@ -194,10 +238,14 @@ func (c *Collector) forgetGone(now time.Time) {
 // reports says how each source did.
 func (c *Collector) reports(listed []*pod, queueErr error, now time.Time) []SourceReport {
 	var out []SourceReport
+	if c.prom != nil {
+		out = append(out, c.prom.report())
+	}
 	for _, p := range listed {
 		r := SourceReport{Source: p.name(), Kind: p.target.Kind, Pod: p.target.Pod, OK: p.spoke, Error: p.err, Detail: join(p.notes)}
+		r.Engine, r.Names = p.spoken()
 		if p.spoke || len(p.points) > 0 {
-			r.Age = now.Sub(p.latest.at)
+			r.Age = max(0, now.Sub(p.latest.at))
 		}
 		out = append(out, r)
 	}
@@ -217,4 +265,9 @@ func (c *Collector) reports(listed []*pod, queueErr error, now time.Time) []Sour
 }
 
 // name is the pod for people.
-func (p *pod) name() string { return string(p.target.Kind) + " pod " + p.target.Pod }
+func (p *pod) name() string {
+	if p.target.Pod == "" {
+		return "GPU series of prometheus"
+	}
+	return string(p.target.Kind) + " pod " + p.target.Pod
+}

@@ -20,6 +20,9 @@ const (
 	KindExporter Kind = "exporter"
 )
 
+// KindPrometheus is no pod: it marks the report of the Prometheus that was asked.
+const KindPrometheus Kind = "prometheus"
+
 // Target is one metrics page.
 type Target struct {
 	Kind      Kind
@@ -46,7 +49,7 @@ const (
 
 // Config says what to read of one service, and how.
 type Config struct {
-	// Engine names the vocabulary, one of Engines().
+	// Engine names the vocabulary, one of Engines(); EngineAuto detects it page by page.
 	Engine string
 	// Model keeps only the frontend's series of this served model, in any case;
 	// empty keeps all.
@@ -71,6 +74,8 @@ type Config struct {
 	// MaxBodyBytes bounds one page after decompression.
 	MaxBodyBytes int64
 
+	// Prometheus has the pods' metrics; nil reads the pods themselves.
+	Prometheus *PrometheusConfig
 	// NATS is the prefill queue, nil where the service has none.
 	NATS *NATSConfig
 }
@@ -107,13 +112,19 @@ type SourceReport struct {
 	Detail string
 	// Age is the time since the last good sample, 0 when there was none yet.
 	Age time.Duration
+	// Engine is whose metric names the pod was last found to speak, chosen or
+	// detected, and Names are those of them that were on its page.
+	Engine string
+	Names  []string
+	// Queries are what a Prometheus was asked, as a person can ask it again.
+	Queries []string
 }
 
 // withDefaults returns the configuration with its gaps filled, or the first
 // thing that is wrong with it.
 func (c Config) withDefaults() (Config, error) {
-	if !slices.Contains(Engines(), c.Engine) {
-		return c, fmt.Errorf("signals: engine %q is not known: use one of %s", c.Engine, strings.Join(Engines(), ", "))
+	if engines[c.Engine] == nil {
+		return c, unknownEngine(c.Engine)
 	}
 	for _, p := range []struct {
 		name  string
@@ -147,6 +158,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MaxBodyBytes == 0 {
 		c.MaxBodyBytes = DefaultMaxBodyBytes
+	}
+	if c.Prometheus != nil {
+		var err error
+		if c.Prometheus, err = c.Prometheus.withDefaults(); err != nil {
+			return c, err
+		}
 	}
 	if c.NATS != nil {
 		if err := c.NATS.check(); err != nil {

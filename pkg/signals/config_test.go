@@ -35,7 +35,7 @@ func TestConfigRefuses(t *testing.T) {
 		change func(c *Config)
 		want   string
 	}{
-		"unknown engine":       {func(c *Config) { c.Engine = "tgi" }, `engine "tgi" is not known: use one of dynamo-vllm, vllm`},
+		"unknown engine":       {func(c *Config) { c.Engine = "tgi" }, `engine "tgi" is not known: use one of auto, dynamo-sglang, dynamo-trtllm, dynamo-vllm, sglang, trtllm, vllm`},
 		"no engine":            {func(c *Config) { c.Engine = "" }, "use one of"},
 		"percentile of 95":     {func(c *Config) { c.TTFTPercentile = 95 }, "the TTFT percentile is 95: it must be over 0 and under 1"},
 		"no percentile":        {func(c *Config) { c.TPOTPercentile = 0 }, "the TPOT percentile is 0"},

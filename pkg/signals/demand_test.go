@@ -317,7 +317,7 @@ func TestF27NamesThatAreNotExported(t *testing.T) {
 		d.set(fmt.Sprintf("vllm:num_requests_total %d", i))
 		s = r.collect()
 	}
-	wantUnknown(t, "demand", s.RequestsPerSecond, "has none of dynamo_frontend_inflight_requests")
+	wantUnknown(t, "demand", s.RequestsPerSecond, "has none of dynamo_frontend_")
 	wantUnknown(t, "decode running", s.DecodeRunning, "has none of vllm:")
 	if s.DecodeSilent != 1 {
 		t.Errorf("silent = %d, want 1: the pod answers with nothing that is known", s.DecodeSilent)

@@ -2,6 +2,7 @@ package signals
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
@@ -10,6 +11,8 @@ type Match struct {
 	Kind    Kind   `json:"kind"`
 	Pod     string `json:"pod"`
 	Reading string `json:"reading"`
+	// Engine is whose names the page speaks.
+	Engine string `json:"engine"`
 	// Spelling is the name on the page, empty where none of the known ones was there.
 	Spelling string `json:"spelling,omitempty"`
 }
@@ -19,16 +22,27 @@ type Match struct {
 func (c *Collector) Describe() []Match {
 	var out []Match
 	for _, p := range c.pods {
-		v := vocabularyOf(c.cfg.Engine, p.target.Kind)
-		if v == nil || !p.listed || !p.answered {
+		if p.words == nil || !p.listed || !p.answered {
 			continue
 		}
-		for _, w := range v.words {
-			out = append(out, Match{p.target.Kind, p.target.Pod, string(w.what), p.latest.measured[w.what].name})
+		for _, w := range p.words.words {
+			out = append(out, Match{p.target.Kind, p.target.Pod, string(w.what), p.words.engine, p.latest.measured[w.what].name})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Match) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Pod, b.Pod))
 	})
 	return out
+}
+
+// spoken returns whose names a pod speaks, and which of them its latest page had.
+func (p *pod) spoken() (engine string, names []string) {
+	if p.words == nil || len(p.latest.measured) == 0 {
+		return "", nil
+	}
+	set := map[string]bool{}
+	for _, m := range p.latest.measured {
+		set[m.name] = true
+	}
+	return p.words.engine, slices.Sorted(maps.Keys(set))
 }

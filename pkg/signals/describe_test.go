@@ -20,7 +20,7 @@ func TestVocabulariesAreSound(t *testing.T) {
 				t.Errorf("%s: %+v lacks something", engine, w)
 			}
 			for _, s := range w.Spellings {
-				key := string(w.Kind) + " " + s
+				key := string(w.Kind) + " " + w.Form + " " + s
 				if other, ok := used[key]; ok {
 					t.Errorf("%s: %s is %s and %s", engine, key, other, w.Reading)
 				}
@@ -55,6 +55,8 @@ func TestDescribeSaysWhichSpellingMatched(t *testing.T) {
 		"new: requests finished": "vllm:request_success_total", "old: requests finished": "vllm:request_success",
 		"new: requests running": "vllm:num_requests_running", "old: requests running": "",
 		"new: requests waiting": "vllm:num_requests_waiting", "old: requests waiting": "",
+		"new: tokens generated": "", "old: tokens generated": "",
+		"new: time in the engine's queue": "", "old: time in the engine's queue": "",
 		"new: time per output token": "", "old: time per output token": "",
 		"new: output tokens of a request": "", "old: output tokens of a request": "",
 		"new: share of KV cache in use": "vllm:kv_cache_usage_perc", "old: share of KV cache in use": "vllm:gpu_cache_usage_perc",

@@ -18,10 +18,14 @@ type pod struct {
 	// vocabulary, and that it held no sample at all.
 	listed, answered, spoke, empty bool
 	err                            string
+	// latestUp says of a pod that Prometheus reads that the last scrape succeeded.
+	latestUp bool
 	notes                          []string
 	// failures counts the collections in a row without an answer.
 	failures int
 
+	// words are the vocabulary that the latest page spoke, nil before the first.
+	words  *vocabulary
 	latest sample
 	points []point
 	raw    map[quantity]measured
@@ -117,7 +121,7 @@ func (p *pod) grow(w word, m measured) (fell bool) {
 			}
 			by += step
 		case born:
-			shape = shape.plus(&buckets{bounds: s.hist.bounds, upTo: make([]float64, len(s.hist.upTo))})
+			shape = shape.plus(&buckets{bounds: s.hist.bounds, upTo: make([]float64, len(s.hist.upTo)), native: s.hist.native})
 		case old.hist == nil:
 			shape = shape.plus(s.hist)
 		default:
@@ -166,6 +170,9 @@ func (p *pod) arrive(s sample, v *vocabulary, restarted bool, next *point) {
 				return
 			}
 			flying += g.total()
+		}
+		for _, q := range v.perhapsInFlight {
+			flying += s.measured[q].total()
 		}
 		if restarted || p.last(arrivals) == nil {
 			p.flying = 0

@@ -15,7 +15,7 @@ func observeText(t interface{ Fatal(...any) }, p *pod, v *vocabulary, at time.Ti
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.observe(v.read(parsed, "", at, DefaultMaxAge), v, time.Hour)
+	p.observe(v.read(parsed, "", at, at, DefaultMaxAge), v, time.Hour)
 }
 
 // Whatever a process does between two samples, no request is counted that did

@@ -2,6 +2,7 @@ package signals
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,7 +11,8 @@ import (
 
 // gauges gathers a gauge from the pods of one kind that answered in this
 // collection: an older value of a pod may be that of a dead one.
-func (v *view) gauges(kind Kind, what quantity) (values []float64, at time.Time, pods, missing int) {
+// Those that only some versions export are added where they are.
+func (v *view) gauges(kind Kind, what quantity, perhaps ...quantity) (values []float64, at time.Time, pods, missing int) {
 	for _, p := range of(v.listed, kind) {
 		got := []float64(nil)
 		if p.spoke {
@@ -21,6 +23,9 @@ func (v *view) gauges(kind Kind, what quantity) (values []float64, at time.Time,
 			pods++
 			at = older(at, p.latest.at)
 			values = append(values, got...)
+			for _, q := range perhaps {
+				values = append(values, p.gaugesOf(q)...)
+			}
 		case p.target.Ready:
 			missing++
 		}
@@ -31,8 +36,8 @@ func (v *view) gauges(kind Kind, what quantity) (values []float64, at time.Time,
 // sum adds a gauge over all pods of a kind. Where ready pods gave nothing the
 // sum is at least that much: over zero it is still of use to whoever looks for
 // trouble, and its source says so; a zero is not confirmed by those who did not answer.
-func (v *view) sum(kind Kind, what quantity) planner.Reading {
-	values, at, pods, missing := v.gauges(kind, what)
+func (v *view) sum(kind Kind, what quantity, perhaps ...quantity) planner.Reading {
+	values, at, pods, missing := v.gauges(kind, what, perhaps...)
 	total := 0.0
 	for _, x := range values {
 		total += x
@@ -62,9 +67,11 @@ func (v *view) prefillWaiting() planner.Reading {
 }
 
 // waiting is how many requests wait in a role's engines, and in the router
-// before them where it has a queue of its own.
+// before them where it has a queue of its own. A request that waits for room in
+// the KV cache of decode waits for decode, whichever engine holds it; one that
+// waits for that before it is computed (kvHandshake) is not counted again.
 func (v *view) waiting(role Kind, queued quantity) planner.Reading {
-	engines := v.sum(role, requestsWaiting)
+	engines := v.sum(role, requestsWaiting, kvAllocating)
 	if _, _, pods, _ := v.gauges(KindFrontend, queued); pods == 0 {
 		return engines // the router has no queue of its own
 	}
@@ -84,20 +91,15 @@ func (v *view) waiting(role Kind, queued quantity) planner.Reading {
 
 // kvUse is the mean and the largest share of KV cache in use over the decode
 // engines that answered: the mean hides the fullest.
-func (v *view) kvUse() (mean, fullest planner.Reading) {
+func (v *view) kvUse() (average, fullest planner.Reading) {
 	values, at, pods, missing := v.gauges(KindDecode, kvUse)
 	if pods == 0 {
 		none := planner.Unknown(v.cause(KindDecode, kvUse))
 		return none, none
 	}
-	total, largest := 0.0, 0.0
-	for _, x := range values {
-		total += x
-		largest = max(largest, x)
-	}
 	source := count(pods, KindDecode)
 	if missing > 0 {
 		source = fmt.Sprintf("%d of %s", pods, count(pods+missing, KindDecode))
 	}
-	return reading(total/float64(len(values)), at, source), reading(largest, at, source)
+	return reading(mean(values), at, source), reading(slices.Max(values), at, source)
 }

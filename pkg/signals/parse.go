@@ -163,6 +163,20 @@ const largest = 1e18
 // plausible reports whether a value can be a count, a sum or a gauge of what is read here.
 func plausible(value float64) bool { return value >= 0 && value <= largest }
 
+// mark says what is wrong with a value that nothing here can have.
+func (s *series) mark() {
+	if !plausible(s.value) {
+		s.wrong = fmt.Sprintf("is %v", s.value)
+	}
+}
+
+// valueSeries returns a series of one value.
+func valueSeries(labels []*dto.LabelPair, value float64) series {
+	s := series{labels: labels, key: keyOf(labels), value: value}
+	s.mark()
+	return s
+}
+
 // familyOf takes over one parsed family. Two series with the same labels count
 // once where they agree; where they do not, neither can be believed.
 func familyOf(mf *dto.MetricFamily) *family {
@@ -186,9 +200,7 @@ func familyOf(mf *dto.MetricFamily) *family {
 		default:
 			continue // a summary: nothing here is read from one
 		}
-		if !plausible(s.value) {
-			s.wrong = fmt.Sprintf("is %v", s.value)
-		}
+		s.mark()
 		if i, ok := seen[s.key]; ok {
 			if f.series[i].value != s.value {
 				f.series[i].wrong = fmt.Sprintf("is there twice, as %v and as %v", f.series[i].value, s.value)

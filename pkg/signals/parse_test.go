@@ -51,7 +51,7 @@ vllm:request_generation_tokens_count{model_name="m"} 9
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := vllmDecode.read(p, "", epoch, DefaultMaxAge)
+			s := vllmDecode.read(p, "", epoch, epoch, DefaultMaxAge)
 			if got := s.measured[requestsFinished].total(); got != 9 {
 				t.Errorf("finished = %v, want 9", got)
 			}
@@ -158,7 +158,7 @@ func TestParseMarksSeriesThatCannotBeUsed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := vllmDecode.read(p, "", epoch, DefaultMaxAge)
+			s := vllmDecode.read(p, "", epoch, epoch, DefaultMaxAge)
 			if m, ok := s.measured[c.what]; ok {
 				t.Errorf("read %v, want nothing", m)
 			}
@@ -177,7 +177,7 @@ func TestParseCountsEqualDuplicatesOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := vllmDecode.read(p, "", epoch, DefaultMaxAge)
+	s := vllmDecode.read(p, "", epoch, epoch, DefaultMaxAge)
 	if got := s.measured[requestsRunning].total(); got != 2 {
 		t.Errorf("running = %v, want 2", got)
 	}
@@ -218,10 +218,9 @@ func FuzzParse(f *testing.F) {
 		for i, body := range [][]byte{first, second} {
 			v.now = epoch.Add(time.Duration(i) * interval)
 			for _, p := range v.listed {
-				words := vocabularyOf(c.cfg.Engine, p.target.Kind)
+				words := readerOf(c.cfg.Engine, p.target.Kind)
 				if got, err := parsePage(bytes.NewReader(body), contentType, words.wanted, 1<<20); err == nil {
-					p.answered = true
-					p.observe(words.read(got, "", v.now, DefaultMaxAge), words, time.Hour)
+					c.take(p, words, got, v.now, v.now)
 				}
 			}
 			s := c.signals(&v)

@@ -41,16 +41,9 @@ func (v *view) observed(kind Kind, what quantity) (all *buckets, at time.Time, n
 	for _, p := range of(v.gone, kind) {
 		take(p, false)
 	}
-	if v := vocabularyOf(v.cfg.Engine, kind); v != nil {
-		for _, w := range v.words {
-			if w.what != what {
-				continue
-			}
-			for _, s := range w.names {
-				if pods[s.metric] > pods[name] {
-					name = s.metric
-				}
-			}
+	for _, s := range readerOf(v.cfg.Engine, kind).spellings(what) {
+		if pods[s.metric] > pods[name] {
+			name = s.metric
 		}
 	}
 	for _, one := range parts {
@@ -116,6 +109,7 @@ const fewestForSCV = 100
 // over requests, so a role that saw only a part of them still tells.
 func (v *view) lengths(what quantity, role Kind) knownLengths {
 	kinds := []Kind{role}
+	sums := map[quantity]quantity{inputTokens: promptTokens, outputTokens: generatedTokens}
 	if v.hasFrontend() {
 		kinds = []Kind{KindFrontend, role}
 	}
@@ -129,6 +123,11 @@ func (v *view) lengths(what quantity, role Kind) knownLengths {
 				k.scv = reading(scv, at, name)
 			}
 			return k
+		}
+		if mean := v.ratio(kind, sums[what], requestsFinished); mean.Ok() {
+			return knownLengths{mean, planner.Unknown("only the sum of lengths is exported, and not how much they vary")}
+		}
+		switch {
 		case why != "":
 		case all != nil && !at.IsZero():
 			why = "no request finished in the window"
@@ -139,28 +138,64 @@ func (v *view) lengths(what quantity, role Kind) knownLengths {
 	return knownLengths{planner.Unknown(why), planner.Unknown(why)}
 }
 
-// cachedShare is the share of prompt tokens that prefill pods found in their prefix caches.
-func (v *view) cachedShare() planner.Reading {
-	var hits, lookups float64
+// ratio is the growth of one counter by that of another over the window,
+// summed over the pods of a kind that tell both.
+func (v *view) ratio(kind Kind, part, whole quantity) planner.Reading {
+	var parts, wholes float64
 	var at time.Time
-	for _, p := range of(v.listed, KindPrefill) {
-		base, last := p.span(cacheLookups, v.cfg.Window)
-		if base == nil || !v.fresh(last.at) || base.names[cacheHits] == "" || base.names[cacheHits] != last.names[cacheHits] {
+	for _, p := range of(v.listed, kind) {
+		base, last := p.span(whole, v.cfg.Window)
+		if base == nil || !v.fresh(last.at) || base.names[part] == "" || base.names[part] != last.names[part] {
 			continue
 		}
-		lookups += last.grown[cacheLookups] - base.grown[cacheLookups]
-		hits += last.grown[cacheHits] - base.grown[cacheHits]
+		wholes += last.grown[whole] - base.grown[whole]
+		parts += last.grown[part] - base.grown[part]
 		at = older(at, last.at)
 	}
 	switch {
 	case at.IsZero():
-		return planner.Unknown(v.sinceWhen(KindPrefill, cacheHits))
-	case lookups == 0:
-		return planner.Unknown("no prompt was looked up in the window")
-	case hits > lookups:
-		return planner.Unknown("more tokens were found in the prefix cache than were looked up")
+		return planner.Unknown(v.sinceWhen(kind, part))
+	case wholes == 0:
+		return planner.Unknown(fmt.Sprintf("%s did not grow in the window", whole))
 	}
-	return reading(hits/lookups, at, string(KindPrefill)+" pods")
+	return reading(parts/wholes, at, string(kind)+" pods")
+}
+
+// cachedShare is the share of prompt tokens that prefill pods found in their
+// prefix caches: as their counters say, else as the frontends count it, else the
+// pods' own average.
+func (v *view) cachedShare() planner.Reading {
+	first := planner.Unknown("")
+	for _, lookups := range []quantity{cacheLookups, promptTokens} {
+		r := v.ratio(KindPrefill, cacheHits, lookups)
+		switch {
+		case r.Or(0) > 1:
+			return planner.Unknown("more tokens were found in the prefix cache than were looked up")
+		case r.Ok():
+			return r
+		case first.Why == "":
+			first = r
+		}
+	}
+	if v.hasFrontend() {
+		cached, at, _ := v.observed(KindFrontend, cachedTokens)
+		prompts, _, _ := v.observed(KindFrontend, inputTokens)
+		if cached != nil && prompts != nil && prompts.sum > 0 && cached.sum <= prompts.sum && !at.IsZero() {
+			return reading(cached.sum/prompts.sum, at, count(len(of(v.listed, KindFrontend)), KindFrontend))
+		}
+	}
+	if values, at, _, _ := v.gauges(KindPrefill, cacheHitShare); len(values) > 0 {
+		return reading(mean(values), at, string(KindPrefill)+" pods' own average")
+	}
+	return first
+}
+
+func mean(values []float64) float64 {
+	total := 0.0
+	for _, x := range values {
+		total += x
+	}
+	return total / float64(len(values))
 }
 
 // remember returns lengths, or the last known ones while they are younger than

@@ -196,7 +196,7 @@ func TestCachedShare(t *testing.T) {
 	}{
 		"a part":      {counters("100", "90"), counters("1100", "340"), func(t *testing.T, got planner.Reading) { wantKnown(t, "share", got, 0.25) }},
 		"none":        {counters("100", "90"), counters("1100", "90"), func(t *testing.T, got planner.Reading) { wantZero(t, "share", got) }},
-		"no lookups":  {counters("100", "90"), counters("100", "90"), func(t *testing.T, got planner.Reading) { wantUnknown(t, "share", got, "no prompt was looked up") }},
+		"no lookups":  {counters("100", "90"), counters("100", "90"), func(t *testing.T, got planner.Reading) { wantUnknown(t, "share", got, "did not grow in the window") }},
 		"over all":    {counters("100", "0"), counters("110", "50"), func(t *testing.T, got planner.Reading) { wantUnknown(t, "share", got, "more tokens were found") }},
 		"no counters": {worker(1, 0, 0), worker(2, 0, 0), func(t *testing.T, got planner.Reading) { wantUnknown(t, "share", got, "no prefill pod exports") }},
 		"older names": {[]string{"vllm:gpu_prefix_cache_queries 0", "vllm:gpu_prefix_cache_hits 0"}, []string{"vllm:gpu_prefix_cache_queries 10", "vllm:gpu_prefix_cache_hits 5"},

@@ -3,14 +3,19 @@ package signals
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	dto "github.com/prometheus/client_model/go"
 )
 
 // sample is what one page told at one time.
 type sample struct {
 	at       time.Time
 	measured map[quantity]measured
+	// empty is a page without any sample at all.
+	empty bool
 	// notes say what was left out and why.
 	notes []string
 }
@@ -33,8 +38,10 @@ func (m measured) total() float64 {
 // read finds a vocabulary's quantities on a page. A quantity with a series
 // that cannot be used is left out: the rest of its series would be a part
 // taken for the whole.
-func (v *vocabulary) read(p page, model string, now time.Time, maxAge time.Duration) sample {
-	out := sample{at: now, measured: map[quantity]measured{}}
+//
+// at is when the page was as it is; now is the time that ages are measured at.
+func (v *vocabulary) read(p page, model string, at, now time.Time, maxAge time.Duration) sample {
+	out := sample{at: at, measured: map[quantity]measured{}}
 	for _, w := range v.words {
 		for _, name := range w.names {
 			f, found := p.find(w, name)
@@ -42,6 +49,9 @@ func (v *vocabulary) read(p page, model string, now time.Time, maxAge time.Durat
 				continue
 			}
 			if (f.form == histogram) != (w.form == histogram) {
+				if v.has(found, f.form) {
+					continue // another word is the one for this form of it
+				}
 				out.notes = append(out.notes, fmt.Sprintf("%s is not a %s", found, w.form))
 				continue
 			}
@@ -67,7 +77,7 @@ func (v *vocabulary) choose(f *family, w word, name spelling, found, model strin
 	m := measured{name: found}
 	var notes, others []string
 	bad := false
-	for _, s := range f.series {
+	for _, s := range v.once(f.series) {
 		if name.label != "" && s.label(name.label) != name.value {
 			continue
 		}
@@ -99,4 +109,64 @@ func (v *vocabulary) choose(f *family, w word, name spelling, found, model strin
 		m.series = nil
 	}
 	return m, notes
+}
+
+// has reports whether some word reads this name in this form.
+func (v *vocabulary) has(name string, f form) bool {
+	for _, w := range v.words {
+		for _, s := range w.names {
+			if s.metric == name && (w.form == histogram) == (f == histogram) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// once keeps one of the series that all say the same: the lowest rank of those
+// that differ by the rank of their process alone, and the total of those that stand beside their total.
+func (v *vocabulary) once(all []series) []series {
+	if len(all) < 2 || len(v.ranks) == 0 && v.parts == "" {
+		return all
+	}
+	at, whole := map[string]int{}, map[string]bool{}
+	var out []series
+	for _, s := range all {
+		key := keyWithout(s.labels, v.ranks...)
+		i, seen := at[key]
+		switch {
+		case !seen:
+			at[key] = len(out)
+			out = append(out, s)
+		case v.lower(&s, &out[i]):
+			out[i] = s
+		}
+	}
+	for i := range out {
+		if out[i].label(v.parts) == "" {
+			whole[keyWithout(out[i].labels, append(v.ranks, v.parts)...)] = true
+		}
+	}
+	return slices.DeleteFunc(out, func(s series) bool {
+		return s.label(v.parts) != "" && whole[keyWithout(s.labels, append(v.ranks, v.parts)...)]
+	})
+}
+
+// keyWithout is the key of a series without some labels, and without empty ones.
+func keyWithout(labels []*dto.LabelPair, names ...string) string {
+	return keyOf(slices.DeleteFunc(slices.Clone(labels), func(l *dto.LabelPair) bool {
+		return l.GetValue() == "" || slices.Contains(names, l.GetName())
+	}))
+}
+
+// lower orders the processes of one engine.
+func (v *vocabulary) lower(a, b *series) bool {
+	for _, rank := range v.ranks {
+		x, _ := strconv.Atoi(a.label(rank))
+		y, _ := strconv.Atoi(b.label(rank))
+		if x != y {
+			return x < y
+		}
+	}
+	return false
 }

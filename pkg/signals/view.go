@@ -33,7 +33,17 @@ func of(pods []*pod, kind Kind) []*pod {
 
 // hasFrontend reports whether demand and latency are read at frontends.
 func (v *view) hasFrontend() bool {
-	return vocabularyOf(v.cfg.Engine, KindFrontend) != nil && len(of(v.listed, KindFrontend)) > 0
+	if readerOf(v.cfg.Engine, KindFrontend) == nil {
+		return false
+	}
+	for _, p := range of(v.listed, KindFrontend) {
+		// Where the engine is detected, a router with names of its own is none of
+		// these frontends. One that did not answer may be.
+		if v.cfg.Engine != EngineAuto || p.spoke || !p.answered || p.empty || len(p.points) > 0 && p.last(arrivals) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // silent counts the ready pods of a role that gave nothing in this collection.

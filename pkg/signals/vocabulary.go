@@ -2,7 +2,6 @@ package signals
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -21,8 +20,21 @@ const (
 	inputTokens      quantity = "prompt tokens of a request"
 	outputTokens     quantity = "output tokens of a request"
 	kvUse            quantity = "share of KV cache in use"
+	promptTokens     quantity = "prompt tokens processed"
+	generatedTokens  quantity = "tokens generated"
 	cacheLookups     quantity = "prompt tokens looked up in the prefix cache"
 	cacheHits        quantity = "prompt tokens found in the prefix cache"
+	cachedTokens     quantity = "cached prompt tokens of a request"
+	cacheHitShare    quantity = "share of prompt tokens found in the prefix cache"
+	queueTime        quantity = "time in the engine's queue"
+	kvHandedOver     quantity = "requests computed whose KV cache is not yet handed over"
+	kvHandshake      quantity = "requests that wait for decode before prefill"
+	kvAllocating     quantity = "requests that wait for room in the KV cache of decode"
+	kvArriving       quantity = "requests whose KV cache is on its way to decode"
+	kvTransferMs     quantity = "time of the latest KV cache transfer"
+	kvTransferTime   quantity = "time of a KV cache transfer"
+	kvTransferFailed quantity = "KV cache transfers that failed"
+	gpuBusy          quantity = "share of time the GPU runs any kernel"
 	tensorActive     quantity = "share of time the tensor pipes are active"
 	dramActive       quantity = "share of time the GPU memory is active"
 
@@ -71,10 +83,20 @@ func (s spelling) String() string {
 
 // vocabulary is all that one kind of page can tell.
 type vocabulary struct {
-	words []word
+	// engine is whose names these are, for people.
+	engine string
+	words  []word
 	// inFlight are the gauges that together hold every request that has
 	// started and not finished.
 	inFlight []quantity
+	// perhapsInFlight are gauges that hold such requests too, where they are exported.
+	perhapsInFlight []quantity
+	// ranks are the labels of processes that all export the same thing; the
+	// lowest of each is read.
+	ranks []string
+	// parts is a label of series that split up one which stands beside them
+	// without it; only that one is read.
+	parts string
 	// modelLabel is the label that names the served model, empty where pods serve one.
 	modelLabel string
 
@@ -102,16 +124,6 @@ func (v vocabulary) compile() *vocabulary {
 	return &v
 }
 
-// names lists what a person would search for on the page, for messages.
-func (v *vocabulary) names() string {
-	var all []string
-	for _, w := range v.words {
-		all = append(all, w.names[0].metric)
-	}
-	slices.Sort(all)
-	return strings.Join(slices.Compact(all), ", ")
-}
-
 // find returns the family that exports a word under one spelling.
 func (p page) find(w word, s spelling) (*family, string) {
 	if f := p.families[s.metric]; f != nil {
@@ -126,46 +138,10 @@ func (p page) find(w word, s spelling) (*family, string) {
 	return nil, ""
 }
 
-// Engines lists the engines whose metric names are known.
-func Engines() []string { return []string{"dynamo-vllm", "vllm"} }
-
-// vocabularyOf returns the words of one kind of page, nil where the engine has no such page.
-func vocabularyOf(engine string, kind Kind) *vocabulary {
-	if kind == KindExporter {
-		return dcgmExporter
+func names(metrics ...string) []spelling {
+	out := make([]spelling, len(metrics))
+	for i, m := range metrics {
+		out[i].metric = m
 	}
-	return engines[engine][kind]
-}
-
-// Word is one reading of an engine's vocabulary, for people.
-type Word struct {
-	Kind    Kind   `json:"kind"`
-	Reading string `json:"reading"`
-	// Form is counter, gauge or histogram.
-	Form string `json:"form"`
-	Unit string `json:"unit"`
-	// Spellings are the names searched for, the preferred first.
-	Spellings []string `json:"spellings"`
-}
-
-// Vocabulary lists what is searched for on the pages of an engine.
-func Vocabulary(engine string) ([]Word, error) {
-	if !slices.Contains(Engines(), engine) {
-		return nil, fmt.Errorf("signals: engine %q is not known: use one of %s", engine, strings.Join(Engines(), ", "))
-	}
-	var out []Word
-	for _, kind := range []Kind{KindFrontend, KindPrefill, KindDecode, KindExporter} {
-		v := vocabularyOf(engine, kind)
-		if v == nil {
-			continue
-		}
-		for _, w := range v.words {
-			said := Word{Kind: kind, Reading: string(w.what), Form: string(w.form), Unit: w.unit}
-			for _, s := range w.names {
-				said.Spellings = append(said.Spellings, s.String())
-			}
-			out = append(out, said)
-		}
-	}
-	return out, nil
+	return out
 }

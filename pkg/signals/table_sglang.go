@@ -1,0 +1,63 @@
+package signals
+
+// SGLang's names: metrics/collector.py at 00ae9c15 and newer. They hold a
+// colon; sglang_… is found nowhere.
+
+// sglangRanks are the labels of the processes that one engine is split over.
+// With --enable-metrics-for-all-schedulers each of them exports the same
+// requests: the first of them is read. dp_rank is not among them, because ranks of
+// data parallelism have requests of their own.
+var sglangRanks = []string{"tp_rank", "pp_rank", "moe_ep_rank"}
+
+// sglangParts is the label of the series that split a gauge by priority. They
+// stand beside the total, which has none.
+const sglangParts = "priority"
+
+// What both roles of SGLang are read for.
+var (
+	sglangFinished  = word{what: requestsFinished, form: counter, unit: "requests", names: names("sglang:num_requests_total")}
+	sglangRunning   = word{what: requestsRunning, form: gauge, unit: "requests", names: names("sglang:num_running_reqs")}
+	sglangWaiting   = word{what: requestsWaiting, form: gauge, unit: "requests", names: names("sglang:num_queue_reqs")}
+	sglangQueueTime = word{what: queueTime, form: histogram, unit: "seconds", names: names("sglang:queue_time_seconds")}
+	sglangKVUse     = word{what: kvUse, form: gauge, unit: "share", share: true, names: names("sglang:token_usage")}
+)
+
+// sglangPrefill: a request goes through the hand-shake with decode, the queue,
+// the computation and the hand-over of its KV cache.
+var sglangPrefill = vocabulary{
+	engine: "sglang", ranks: sglangRanks, parts: sglangParts,
+	inFlight:        []quantity{requestsRunning, requestsWaiting},
+	perhapsInFlight: []quantity{kvHandshake, kvHandedOver},
+	words: []word{
+		sglangFinished, sglangRunning, sglangWaiting, sglangQueueTime, sglangKVUse,
+		{what: ttft, form: histogram, unit: "seconds", names: names("sglang:time_to_first_token_seconds")},
+		{what: inputTokens, form: histogram, unit: "tokens", names: names("sglang:prompt_tokens_histogram")},
+		{what: promptTokens, form: counter, unit: "tokens", names: names("sglang:prompt_tokens_total")},
+		{what: cacheHits, form: counter, unit: "tokens", names: names("sglang:cached_tokens_total")},
+		{what: cacheHitShare, form: gauge, unit: "share", share: true, names: names("sglang:cache_hit_rate")},
+		{what: kvHandshake, form: gauge, unit: "requests",
+			names: names("sglang:num_prefill_bootstrap_queue_reqs", "sglang:num_prefill_prealloc_queue_reqs")},
+		{what: kvHandedOver, form: gauge, unit: "requests", names: names("sglang:num_prefill_inflight_queue_reqs")},
+		// A gauge of the latest one in older versions, a histogram in newer.
+		{what: kvTransferMs, form: gauge, unit: "milliseconds", names: names("sglang:kv_transfer_latency_ms")},
+		{what: kvTransferTime, form: histogram, unit: "milliseconds", names: names("sglang:kv_transfer_latency_ms")},
+		{what: kvTransferFailed, form: counter, unit: "transfers", names: names("sglang:num_transfer_failed_reqs_total")},
+	},
+}.compile()
+
+// sglangDecode: a request waits for room in the KV cache, then for its KV cache
+// to come, then for a place in the batch.
+var sglangDecode = vocabulary{
+	engine: "sglang", ranks: sglangRanks, parts: sglangParts,
+	inFlight:        []quantity{requestsRunning, requestsWaiting},
+	perhapsInFlight: []quantity{kvAllocating, kvArriving},
+	words: []word{
+		sglangFinished, sglangRunning, sglangWaiting, sglangQueueTime, sglangKVUse,
+		{what: tpot, form: histogram, unit: "seconds", names: names("sglang:request_time_per_output_token_seconds",
+			"sglang:inter_token_latency_seconds", "sglang:time_per_output_token_seconds")},
+		{what: outputTokens, form: histogram, unit: "tokens", names: names("sglang:generation_tokens_histogram")},
+		{what: generatedTokens, form: counter, unit: "tokens", names: names("sglang:generation_tokens_total")},
+		{what: kvAllocating, form: gauge, unit: "requests", names: names("sglang:num_decode_prealloc_queue_reqs")},
+		{what: kvArriving, form: gauge, unit: "requests", names: names("sglang:num_decode_transfer_queue_reqs")},
+	},
+}.compile()
