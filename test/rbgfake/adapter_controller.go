@@ -107,6 +107,9 @@ func (r *adapterReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if g != nil && !ownedBy(adapter, g.obj) {
+		return ctrl.Result{}, nil // that of a deleted namesake must not scale its successor
+	}
 	if role == nil {
 		r.events.Eventf(adapter, nil, corev1.EventTypeWarning, "FailedGetRBGRole", "Bind", "there is no role %s in a RoleBasedGroup %s", target.role, target.group)
 		if phaseOf(adapter) != phaseNotBound {
@@ -198,6 +201,9 @@ func (r *adapterReconciler) scale(ctx context.Context, adapter *unstructured.Uns
 		obj := newObject(KindGroup, "", "")
 		if err := r.client.Get(ctx, client.ObjectKey{Namespace: adapter.GetNamespace(), Name: target.group}, obj); err != nil {
 			return err
+		}
+		if !ownedBy(adapter, obj) {
+			return nil // made again in the meantime
 		}
 		if err := setRoleReplicas(obj, target.role, to); err != nil {
 			return err
