@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pdautoscaler/pdautoscaler/sim/des"
+	"github.com/pdautoscaler/pdautoscaler/sim/report"
 	"github.com/pdautoscaler/pdautoscaler/sim/scenario"
 )
 
@@ -22,11 +23,12 @@ var exampleScenario string
 
 // simulateOptions are simulate's flags.
 type simulateOptions struct {
-	file, trace, requestsOut string
-	policies                 []string
-	stepwise, example        bool
-	frontier                 bool
-	target                   *number
+	file, trace, requestsOut, report string
+	text                             string // of the scenario
+	policies                         []string
+	stepwise, example                bool
+	frontier                         bool
+	target                           *number
 }
 
 func newSimulate(env environment) *cobra.Command {
@@ -51,6 +53,7 @@ Exit codes: 0 simulated; 2 a flag, the scenario or a file that it names is wrong
 	f.StringVar(&o.trace, "trace", "", "trace file to play instead of the scenario's traffic, or - for standard input")
 	f.StringSliceVar(&o.policies, "policy", nil, "policies to simulate instead of the scenario's, by comma")
 	f.StringVar(&o.requestsOut, "requests-out", "", "CSV file to write every request that ended to")
+	f.StringVar(&o.report, "report", "", "HTML file to draw the result in: one page with everything in it")
 	f.BoolVar(&o.stepwise, "stepwise", false, "take decode steps one by one; the result is the same and comes later")
 	f.BoolVar(&o.frontier, "frontier", false, "tune every policy over its own knob and report the cheapest setting that attains --target")
 	f.Var(o.target, "target", "share of requests that --frontier tunes to")
@@ -65,21 +68,25 @@ Exit codes: 0 simulated; 2 a flag, the scenario or a file that it names is wrong
 		if err != nil {
 			return usageError("%w", err)
 		}
+		s.Timelines = o.report != ""
 		for _, note := range s.Traffic.Notes {
 			fmt.Fprintln(env.stderr, "traffic: "+note)
 		}
-		var report *scenario.Report
+		var result *scenario.Report
 		if err := o.withRequests(func(onEnd func(string, des.Record)) (err error) {
 			if o.frontier {
-				report, err = s.Frontier(cmd.Context(), time.Now, o.target.value)
+				result, err = s.Frontier(cmd.Context(), time.Now, o.target.value)
 				return err
 			}
-			report, err = s.Run(cmd.Context(), time.Now, onEnd)
+			result, err = s.Run(cmd.Context(), time.Now, onEnd)
 			return err
 		}); err != nil {
 			return usageError("%w", err)
 		}
-		return output.write(env.stdout, report, report.Table)
+		if err := o.draw(s, result); err != nil {
+			return usageError("--report: %w", err)
+		}
+		return output.write(env.stdout, result, result.Table)
 	}
 	return cmd
 }
@@ -105,6 +112,7 @@ func (o *simulateOptions) read(env environment) (*scenario.Scenario, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--file: %w", err)
 	}
+	o.text = string(raw)
 	file, err := scenario.Parse(raw, name)
 	if err != nil {
 		return nil, err
@@ -112,14 +120,21 @@ func (o *simulateOptions) read(env environment) (*scenario.Scenario, error) {
 	return scenario.Build(file, name, options)
 }
 
-// withRequests runs a simulation whose requests go to a CSV file, where one is asked for.
-func (o *simulateOptions) withRequests(run func(func(string, des.Record)) error) (err error) {
-	if o.requestsOut == "" {
-		return run(nil)
+// draw writes the page, where one is asked for.
+func (o *simulateOptions) draw(s *scenario.Scenario, r *scenario.Report) error {
+	if o.report == "" {
+		return nil
 	}
-	file, err := os.Create(o.requestsOut)
+	return writeFile(o.report, func(w io.Writer) error {
+		return report.Write(w, report.Input{Scenario: s, Text: o.text, Report: r})
+	})
+}
+
+// writeFile writes a file through a buffer.
+func writeFile(name string, fill func(io.Writer) error) (err error) {
+	file, err := os.Create(name)
 	if err != nil {
-		return fmt.Errorf("--requests-out: %w", err)
+		return err
 	}
 	defer func() {
 		if closed := file.Close(); err == nil {
@@ -127,15 +142,39 @@ func (o *simulateOptions) withRequests(run func(func(string, des.Record)) error)
 		}
 	}()
 	w := bufio.NewWriterSize(file, 1<<16)
-	if _, err := w.WriteString("policy,id,arrival_s,input,output,cached,ttft_ms,tpot_ms,end_s,outcome,preempted,migrated\n"); err != nil {
+	if err := fill(w); err != nil {
 		return err
 	}
+	return w.Flush()
+}
+
+// withRequests runs a simulation whose requests go to a CSV file, where one is asked for.
+func (o *simulateOptions) withRequests(run func(func(string, des.Record)) error) error {
+	if o.requestsOut == "" {
+		return run(nil)
+	}
+	var failed error // of the simulation itself
+	err := writeFile(o.requestsOut, func(w io.Writer) error {
+		if _, err := io.WriteString(w, "policy,id,arrival_s,input,output,cached,ttft_ms,tpot_ms,end_s,outcome,preempted,migrated\n"); err != nil {
+			return err
+		}
+		failed = run(requestLines(w))
+		return failed
+	})
+	if failed != nil || err == nil {
+		return failed
+	}
+	return fmt.Errorf("--requests-out: %w", err)
+}
+
+// requestLines writes each request as a line. An error stays with the writer until it is flushed.
+func requestLines(w io.Writer) func(string, des.Record) {
 	var line []byte
 	number := func(v float64, digits int) {
 		line = append(strconv.AppendFloat(line, v, 'f', digits, 64), ',')
 	}
 	whole := func(v int64) { line = append(strconv.AppendInt(line, v, 10), ',') }
-	if err := run(func(policyName string, r des.Record) {
+	return func(policyName string, r des.Record) {
 		line = append(append(line[:0], policyName...), ',')
 		whole(int64(r.ID))
 		number(r.Arrived.Seconds(), 6)
@@ -152,12 +191,6 @@ func (o *simulateOptions) withRequests(run func(func(string, des.Record)) error)
 		line = append(line, map[des.End]string{des.Finished: "finished,", des.Failed: "failed,"}[r.End]...)
 		whole(int64(r.Preempted))
 		line = append(strconv.AppendInt(line, int64(r.Migrated), 10), '\n')
-		_, _ = w.Write(line) // an error stays with the writer until it is flushed
-	}); err != nil {
-		return err
+		_, _ = w.Write(line)
 	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("--requests-out: %w", err)
-	}
-	return nil
 }

@@ -75,6 +75,10 @@ type Config struct {
 	Stepwise bool
 	// OnEnd is called with every request that ends, in order of its end. It may be nil.
 	OnEnd func(Record)
+	// OnSample is called with the service every SampleEvery, from time zero on, while time advances. It may be nil; looking
+	// changes nothing.
+	OnSample    func(View)
+	SampleEvery time.Duration
 }
 
 // FaultKind is what goes wrong.
@@ -162,6 +166,9 @@ func (c *Config) check() error {
 		if !(ms >= 0 && ms <= maxStepMs) {
 			refuse("%s takes %v ms; it must be from 0 to %g", what, ms, maxStepMs)
 		}
+	}
+	if c.OnSample != nil && c.SampleEvery < time.Millisecond {
+		refuse("samples are %v apart; it must be 1ms or more", c.SampleEvery)
 	}
 	if c.Batching != Single && c.Batching != TokenBudget {
 		refuse("batching is %q; allowed are %q and %q", c.Batching, Single, TokenBudget)

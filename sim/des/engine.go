@@ -31,6 +31,8 @@ type Engine struct {
 	kvAdmit   int64 // of it may be filled by admission
 	atPrefill bool  // the first token comes from prefill
 	admitted  uint64
+	// nextSample is when OnSample is called again.
+	nextSample Time
 
 	counters Counters
 	outcome  Outcome
@@ -91,7 +93,15 @@ func (e *Engine) fetch() {
 func (e *Engine) Now() time.Duration { return e.now.Duration() }
 
 // Advance plays everything up to and at now, an offset from the start. A time in the past does nothing.
-func (e *Engine) Advance(now time.Duration) { e.advance(timeOf(now)) }
+func (e *Engine) Advance(now time.Duration) {
+	to := timeOf(now)
+	for e.cfg.OnSample != nil && e.nextSample <= to {
+		e.advance(e.nextSample)
+		e.nextSample = e.nextSample.plus(timeOf(e.cfg.SampleEvery))
+		e.cfg.OnSample(e.View())
+	}
+	e.advance(to)
+}
 
 // Finish plays until every request has ended or the given time has come, and reports whether all have ended. The service
 // must have replicas for them.

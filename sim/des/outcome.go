@@ -18,7 +18,8 @@ type Latency struct {
 	sum    float64
 }
 
-func newLatency() (Latency, error) {
+// NewLatency returns that of no request.
+func NewLatency() (Latency, error) {
 	m, err := mapping.NewLogarithmicMapping(quantileAccuracy)
 	if err != nil {
 		return Latency{}, fmt.Errorf("simulator: %w", err)
@@ -26,7 +27,8 @@ func newLatency() (Latency, error) {
 	return Latency{sketch: ddsketch.NewDDSketch(m, store.NewDenseStore(), store.NewDenseStore())}, nil
 }
 
-func (l *Latency) add(ms float64) {
+// Add adds one latency.
+func (l *Latency) Add(ms float64) {
 	l.count++
 	l.sum += ms
 	_ = l.sketch.Add(ms) // fails for what no latency is: infinite, or beyond 1e300
@@ -70,11 +72,11 @@ type Outcome struct {
 
 // NewOutcome returns that of no request.
 func NewOutcome() (Outcome, error) {
-	ttft, err := newLatency()
+	ttft, err := NewLatency()
 	if err != nil {
 		return Outcome{}, err
 	}
-	tpot, err := newLatency()
+	tpot, err := NewLatency()
 	return Outcome{TTFT: ttft, TPOT: tpot}, err
 }
 
@@ -144,10 +146,10 @@ func (e *Engine) firstToken(q *request, at Time) {
 // finish ends a request whose last token the client has.
 func (e *Engine) finish(q *request) {
 	ttft, tpot := (q.first - q.arrived).Ms(), 0.0
-	e.outcome.TTFT.add(ttft)
+	e.outcome.TTFT.Add(ttft)
 	if q.output > 1 {
 		tpot = (e.now - q.first).Ms() / float64(q.output-1)
-		e.outcome.TPOT.add(tpot)
+		e.outcome.TPOT.Add(tpot)
 		e.counters.TPOT.observe(tpot)
 	}
 	e.outcome.Completed++

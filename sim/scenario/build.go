@@ -22,11 +22,14 @@ import (
 // Scenario is a file made ready to be simulated.
 type Scenario struct {
 	Name     string
+	File     *File
 	Traffic  *trace.Trace
 	Engine   des.Config
 	Setup    policy.Setup
 	Readings policy.Readings
 	Policies []string
+	// Timelines says that reports are to have time lines.
+	Timelines bool
 }
 
 // Options change a file from outside.
@@ -53,7 +56,7 @@ const (
 
 // Build makes a file ready: it looks names up, reads the files that it names and checks every value.
 func Build(f *File, name string, o Options) (*Scenario, error) {
-	b := builder{file: f, options: o, out: &Scenario{Name: name}}
+	b := builder{file: f, options: o, out: &Scenario{Name: name, File: f}}
 	for _, part := range []func() error{b.service, b.objectives, b.roles, b.behaviour, b.readings, b.faults, b.policies, b.traffic} {
 		if err := part(); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)

@@ -40,6 +40,9 @@ func (s *Scenario) Frontier(ctx context.Context, now func() time.Time, target fl
 		if err == nil && (name == "static" || name == "oracle") {
 			err = t.pairs()
 		}
+		if err == nil {
+			err = t.record()
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", s.Name, name, err)
 		}
@@ -59,6 +62,8 @@ type tuner struct {
 	target   float64
 
 	best     *PolicyReport
+	chosen   Scenario // that gave it, and the policy that it was
+	policy   string
 	points   []Point
 	requests uint64
 	spent    time.Duration
@@ -70,6 +75,7 @@ func (t *tuner) try(name string, s Scenario, p Point) (*PolicyReport, error) {
 		return nil, err
 	}
 	started := t.now()
+	s.Timelines = false // of the chosen setting alone
 	r, err := s.play(name, nil)
 	if err != nil {
 		return nil, err
@@ -80,9 +86,23 @@ func (t *tuner) try(name string, s Scenario, p Point) (*PolicyReport, error) {
 	t.points = append(t.points, p)
 	r.Knob = p.Knob
 	if t.best == nil || t.better(&r, t.best) {
-		t.best = &r
+		t.best, t.chosen, t.policy = &r, s, name
 	}
 	return &r, nil
+}
+
+// record plays the chosen setting once more for its time line, where one is asked for.
+func (t *tuner) record() error {
+	if !t.scenario.Timelines {
+		return nil
+	}
+	t.chosen.Timelines = true
+	r, err := t.chosen.play(t.policy, nil)
+	if err != nil {
+		return err
+	}
+	t.best.Timeline = r.Timeline
+	return nil
 }
 
 // better reports whether a is better than b: the cheaper of two that attain the target, else the one that attains more.

@@ -46,6 +46,11 @@ type PolicyReport struct {
 	Frontier []Point `json:"frontier,omitempty"`
 
 	Changes []policy.Change `json:"-"`
+	// Timeline is there where the scenario asks for it.
+	Timeline *Timeline `json:"-"`
+	// attained, ttft and tpot are what other runs of the same policy can be pooled with.
+	attained   uint64
+	ttft, tpot des.Latency
 }
 
 // Latencies are a distribution in milliseconds.
@@ -64,8 +69,8 @@ type SimulationReport struct {
 	RequestsPerSecond float64 `json:"requestsPerSecond"`
 }
 
-// equalAttainment is by how much less than the oracle's an attainment still counts as equal.
-const equalAttainment = 0.005
+// EqualAttainment is by how much less than the oracle's an attainment still counts as equal.
+const EqualAttainment = 0.005
 
 // Run simulates the scenario under each of its policies. onEnd, which may be nil, is called with every request that ends. The
 // time that the simulation takes is read from now.
@@ -113,16 +118,26 @@ func (s *Scenario) play(name string, onEnd func(string, des.Record)) (PolicyRepo
 	if onEnd != nil {
 		engine.OnEnd = func(r des.Record) { onEnd(name, r) }
 	}
+	var recorder *recorder
+	if s.Timelines {
+		recorder = newRecorder(s)
+		p = recorder.watch(&engine, p)
+	}
 	r, err := policy.Play(policy.Run{Engine: engine, Source: s.Traffic.Source(), Duration: s.Traffic.Duration(), Readings: s.Readings,
 		Setup: &s.Setup, Unlimited: name == "pdautoscaler"}, p)
 	if err != nil {
 		return PolicyReport{}, err
 	}
-	return PolicyReport{
+	report := PolicyReport{
 		Name: name, Requests: r.Outcome.Requests, Completed: r.Outcome.Completed, Attainment: r.Outcome.Attainment(),
 		TTFTMs: latencies(&r.Outcome.TTFT), TPOTMs: latencies(&r.Outcome.TPOT), GPUHours: r.GPUHours,
 		Moves: r.Moves, ScaleUps: r.ScaleUps, ScaleDowns: r.ScaleDown, MaxGPUs: r.MaxGPUs, Changes: r.Changes,
-	}, nil
+		attained: r.Outcome.Attained, ttft: r.Outcome.TTFT, tpot: r.Outcome.TPOT,
+	}
+	if recorder != nil {
+		report.Timeline = recorder.finish()
+	}
+	return report, nil
 }
 
 func latencies(l *des.Latency) Latencies {
@@ -135,7 +150,7 @@ func (r *Report) regret() {
 			continue
 		}
 		oracle := r.Policies[i]
-		least := oracle.Attainment - equalAttainment
+		least := oracle.Attainment - EqualAttainment
 		if r.Target > 0 {
 			if least = r.Target; oracle.Attainment < least {
 				return
