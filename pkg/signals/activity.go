@@ -62,18 +62,21 @@ func (v *view) activity(role Kind, what quantity) planner.Reading {
 // withoutProfiling says that exporters show GPUs without the profiling fields,
 // which are the only ones that tell how a GPU is used; empty where that is not so.
 func (v *view) withoutProfiling() string {
-	lacking := 0
 	for _, exporter := range of(v.listed, KindExporter) {
-		m := exporter.latest.measured
-		if exporter.spoke && len(m[gpuBusy].series) > 0 && len(m[tensorActive].series)+len(m[dramActive].series) == 0 {
-			lacking++
+		if lacking := exporter.lacksProfiling(); lacking != "" {
+			return lacking
 		}
 	}
-	if lacking == 0 {
+	return ""
+}
+
+// lacksProfiling says the same of one exporter.
+func (p *pod) lacksProfiling() string {
+	m := p.latest.measured
+	if p.target.Kind != KindExporter || !p.spoke || len(m[tensorActive].series)+len(m[dramActive].series) > 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s shows GPUs but no profiling fields (DCGM_FI_PROF_…): they are switched off, not supported, or another profiler holds them",
-		count(lacking, KindExporter))
+	return p.name() + " shows GPUs but no profiling fields (DCGM_FI_PROF_…): they are switched off, not supported, or another profiler holds them"
 }
 
 // ownerOf returns "namespace/pod" of the pod that owns the GPU. A scrape

@@ -244,6 +244,7 @@ func (c *Collector) reports(listed []*pod, queueErr error, now time.Time) []Sour
 	for _, p := range listed {
 		r := SourceReport{Source: p.name(), Kind: p.target.Kind, Pod: p.target.Pod, OK: p.spoke, Error: p.err, Detail: join(p.notes)}
 		r.Engine, r.Names = p.spoken()
+		r.Degraded = p.lacksProfiling()
 		if p.spoke || len(p.points) > 0 {
 			r.Age = max(0, now.Sub(p.latest.at))
 		}

@@ -110,6 +110,9 @@ type SourceReport struct {
 	// Detail says what a person should know although the source is usable: a
 	// restart, series left out, messages fetched and not acknowledged.
 	Detail string
+	// Degraded says what a usable source cannot tell that it should: a GPU
+	// exporter without profiling fields. Empty where nothing is missing.
+	Degraded string
 	// Age is the time since the last good sample, 0 when there was none yet.
 	Age time.Duration
 	// Engine is whose metric names the pod was last found to speak, chosen or

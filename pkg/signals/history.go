@@ -20,7 +20,7 @@ type pod struct {
 	err                            string
 	// latestUp says of a pod that Prometheus reads that the last scrape succeeded.
 	latestUp bool
-	notes                          []string
+	notes    []string
 	// failures counts the collections in a row without an answer.
 	failures int
 

@@ -18,6 +18,7 @@ func nativeBuckets(all []nativeBucket, count, sum float64) (*buckets, string) {
 	slices.SortFunc(all, func(a, b nativeBucket) int { return cmp.Compare(a.high, b.high) })
 	upTo, high := 0.0, -largest
 	for _, b := range all {
+		b.low = max(b.low, -largest)
 		if !plausible(b.count) || b.low > b.high || b.low < high {
 			return nil, fmt.Sprintf("has the bucket %v to %v with %v observations", b.low, b.high, b.count)
 		}
