@@ -17,7 +17,7 @@ type Behavior struct {
 	// +optional
 	// +kubebuilder:default=10
 	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=100
+	// +kubebuilder:validation:Maximum=99
 	TolerancePercent int32 `json:"tolerancePercent,omitempty"`
 	// maxAge is the age at which a reading no longer counts.
 	// +optional
@@ -36,6 +36,64 @@ type Behavior struct {
 	// +optional
 	// +kubebuilder:default="1m"
 	BreachTime Duration `json:"breachTime,omitzero"`
+
+	// drain tells a replica, or whoever routes to it, that it is about to go,
+	// before a role goes down.
+	// +optional
+	Drain *Drain `json:"drain,omitempty"`
+}
+
+// Drain is a hook that runs before a replica goes.
+// +kubebuilder:validation:XValidation:rule="(has(self.http) ? 1 : 0) + (has(self.label) ? 1 : 0) + (has(self.annotation) ? 1 : 0) == 1",message="drain must have exactly one of http, label and annotation"
+type Drain struct {
+	// deadline is how long after the hook began the replica goes at the latest.
+	// +optional
+	// +kubebuilder:default="30s"
+	Deadline Duration `json:"deadline,omitzero"`
+	// http is a request to every serving pod of the replica. An answer of 200 or
+	// 204 says that it has nothing left to serve; 202 and 503 that it still has.
+	// +optional
+	HTTP *HTTPDrain `json:"http,omitempty"`
+	// label is set on every pod of the replica, for routers that select by it.
+	// +optional
+	Label *PodMark `json:"label,omitempty"`
+	// annotation is set on every pod of the replica, for routers that watch it.
+	// +optional
+	Annotation *PodMark `json:"annotation,omitempty"`
+}
+
+// HTTPDrain is a request to a pod's own address.
+type HTTPDrain struct {
+	// port of the pod.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port"`
+	// path of the request, such as /drain.
+	// +required
+	// +kubebuilder:validation:Pattern=`^/[^?#\s]*$`
+	// +kubebuilder:validation:MaxLength=253
+	Path string `json:"path"`
+	// method of the request.
+	// +optional
+	// +kubebuilder:default=POST
+	// +kubebuilder:validation:Enum=GET;POST;PUT
+	Method string `json:"method,omitempty"`
+}
+
+// PodMark is a label or an annotation of a pod.
+type PodMark struct {
+	// key of the mark, such as example.com/draining.
+	// +required
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
+	// +kubebuilder:validation:MaxLength=253
+	Key string `json:"key"`
+	// value of the mark.
+	// +optional
+	// +kubebuilder:default="true"
+	// +kubebuilder:validation:Pattern=`^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$`
+	// +kubebuilder:validation:MaxLength=63
+	Value string `json:"value,omitempty"`
 }
 
 // Rebalance governs GPUs that go from one role to the other when the budget is spent.

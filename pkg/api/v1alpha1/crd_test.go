@@ -97,7 +97,7 @@ func TestDefaultsAreThoseOfTheCRD(t *testing.T) {
 		"nothing optional": `{}`,
 		"all optional parts, each empty": `
 model: {name: null, configMapRef: {name: m}}
-signals: {nats: {url: "nats://nats:4222"}, dcgm: {}, direct: {ports: {}}}
+signals: {nats: {url: "nats://nats:4222"}, dcgm: {}, direct: {ports: {}}, prometheus: {url: "http://prometheus:9090"}}
 behavior: {}
 rebalance: {}
 budget: {gpus: 4}
@@ -189,19 +189,34 @@ func TestRefusals(t *testing.T) {
 		"budget of nothing":         {`budget: {gpus: 0}`, "spec.budget.gpus", "budget.gpus must hold the minimum of both roles"},
 		"budget below the minimums": {`{budget: {gpus: 5}, roles: {prefill: {min: 2, parallelism: {tensor: 2}}, decode: {parallelism: {tensor: 2}}}}`, "spec.budget.gpus", "budget.gpus must hold the minimum of both roles"},
 		"budget without tensor":     {`{budget: {gpus: 3}, roles: {prefill: {min: 2}, decode: {min: 2}}}`, "spec.budget.gpus", "budget.gpus must hold the minimum of both roles"},
-		"Prometheus":                {`signals: {prometheus: {url: "http://prometheus:9090"}}`, "spec.signals", "Prometheus is not read by this version: remove signals.prometheus"},
-		"unknown engine":            {`signals: {engine: tgi}`, "spec.signals.engine", `supported values: "dynamo-vllm", "vllm"`},
-		"port out of range":         {`signals: {direct: {ports: {decode: 70000}}}`, "spec.signals.direct.ports.decode", "less than or equal to 65535"},
-		"NATS over HTTP":            {`signals: {nats: {url: "http://nats:8222"}}`, "spec.signals.nats.url", "must be nats://host:port or tls://host:port, without user or password"},
-		"password in the URL":       {`signals: {nats: {url: "nats://me:secret@nats:4222"}}`, "spec.signals.nats.url", "without user or password"},
-		"interval too short":        {`behavior: {interval: 100ms}`, "spec.behavior.interval", "behavior.interval must be at least 1s"},
-		"window below interval":     {`behavior: {interval: 1m, scaleDownWindow: 30s}`, "spec.behavior.scaleDownWindow", "behavior.scaleDownWindow must be at least behavior.interval"},
-		"window without a unit":     {`behavior: {scaleDownWindow: "300"}`, "spec.behavior.scaleDownWindow", "must be a positive duration"},
-		"readings too young":        {`behavior: {maxAge: 5s}`, "spec.behavior.maxAge", "behavior.maxAge must be at least behavior.interval"},
-		"given up before ready":     {`behavior: {startupTime: 20m}`, "spec.behavior.startTimeout", "behavior.startTimeout must be at least behavior.startupTime"},
-		"tolerance of nothing":      {`behavior: {tolerancePercent: 0}`, "spec.behavior.tolerancePercent", "greater than or equal to 1"},
-		"unknown field":             {`{replicas: 3}`, "", `unknown field "spec.replicas"`},
-		"a share as a string":       {`behavior: {tolerancePercent: "0.1"}`, "spec.behavior.tolerancePercent", "must be of type integer"},
+		"unknown engine":            {`signals: {engine: tgi}`, "spec.signals.engine", `supported values: "auto", "dynamo-vllm", "dynamo-sglang", "dynamo-trtllm", "vllm", "sglang", "trtllm"`},
+		"Prometheus with a user":    {`signals: {prometheus: {url: "http://me:pw@prometheus:9090"}}`, "spec.signals.prometheus.url", "must be http://host:port or https://host:port"},
+		"Prometheus with a query":   {`signals: {prometheus: {url: "http://prometheus:9090/?a=b"}}`, "spec.signals.prometheus.url", "without user, query or fragment"},
+		"Prometheus by socket":      {`signals: {prometheus: {url: "unix:///run/p"}}`, "spec.signals.prometheus.url", "must be http://host:port"},
+		"two ways into Prometheus": {`signals: {prometheus: {url: "http://p", bearerToken: {name: a, key: b}, basicAuth: {username: {name: a, key: b}, password: {name: a, key: b}}}}`,
+			"spec.signals.prometheus", "bearerToken and basicAuth exclude each other"},
+		"certificate without key": {`signals: {prometheus: {url: "https://p", tls: {certificate: {name: a, key: b}}}}`, "spec.signals.prometheus.tls", "certificate and key belong together"},
+		"a label that is none":    {`signals: {prometheus: {url: "https://p", podLabel: "a-b"}}`, "spec.signals.prometheus.podLabel", "should match"},
+		"two ways into NATS": {`signals: {nats: {url: "nats://n:4222", auth: {token: {name: a, key: b}, nkey: {name: a, key: b}}}}`,
+			"spec.signals.nats.auth", "set exactly one of credentials, nkey, token, and username with password"},
+		"no way into NATS":       {`signals: {nats: {url: "nats://n:4222", auth: {}}}`, "spec.signals.nats.auth", "set exactly one of"},
+		"NATS user alone":        {`signals: {nats: {url: "nats://n:4222", auth: {username: {name: a, key: b}}}}`, "spec.signals.nats.auth", "username and password belong together"},
+		"two names of a stream":  {`signals: {nats: {url: "nats://n:4222", stream: x, dynamoNamespace: y}}`, "spec.signals.nats", "leave stream out"},
+		"monitoring with a path": {`signals: {nats: {url: "nats://n:4222", monitoring: "http://n:8222/jsz"}}`, "spec.signals.nats.monitoring", "without user or path"},
+		"etcd with a user":       {`signals: {etcd: {endpoints: ["http://me@etcd:2379"], prefillPrefix: a, decodePrefix: b}}`, "spec.signals.etcd.endpoints", "without user or path"},
+		"etcd without a prefix":  {`signals: {etcd: {endpoints: ["http://etcd:2379"], prefillPrefix: a}}`, "spec.signals.etcd.decodePrefix", "Required value"},
+		"path of no page":        {`signals: {direct: {path: metrics}}`, "spec.signals.direct.path", "should match"},
+		"port out of range":      {`signals: {direct: {ports: {decode: 70000}}}`, "spec.signals.direct.ports.decode", "less than or equal to 65535"},
+		"NATS over HTTP":         {`signals: {nats: {url: "http://nats:8222"}}`, "spec.signals.nats.url", "must be nats://host:port or tls://host:port, without user or password"},
+		"password in the URL":    {`signals: {nats: {url: "nats://me:secret@nats:4222"}}`, "spec.signals.nats.url", "without user or password"},
+		"interval too short":     {`behavior: {interval: 100ms}`, "spec.behavior.interval", "behavior.interval must be at least 1s"},
+		"window below interval":  {`behavior: {interval: 1m, scaleDownWindow: 30s}`, "spec.behavior.scaleDownWindow", "behavior.scaleDownWindow must be at least behavior.interval"},
+		"window without a unit":  {`behavior: {scaleDownWindow: "300"}`, "spec.behavior.scaleDownWindow", "must be a positive duration"},
+		"readings too young":     {`behavior: {maxAge: 5s}`, "spec.behavior.maxAge", "behavior.maxAge must be at least behavior.interval"},
+		"given up before ready":  {`behavior: {startupTime: 20m}`, "spec.behavior.startTimeout", "behavior.startTimeout must be at least behavior.startupTime"},
+		"tolerance of nothing":   {`behavior: {tolerancePercent: 0}`, "spec.behavior.tolerancePercent", "greater than or equal to 1"},
+		"unknown field":          {`{replicas: 3}`, "", `unknown field "spec.replicas"`},
+		"a share as a string":    {`behavior: {tolerancePercent: "0.1"}`, "spec.behavior.tolerancePercent", "must be of type integer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := c.Create(t.Context(), with(t, read(t, minimal), tc.spec), client.DryRunAll)

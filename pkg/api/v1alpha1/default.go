@@ -11,7 +11,6 @@ import (
 func (in *PDAutoscaler) Default() {
 	s := &in.Spec
 	set(&s.Mode, ModeRecommend)
-	set(&s.Target.Kind, TargetRoleBasedGroup)
 	set(&s.Roles.Prefill.Name, "prefill")
 	set(&s.Roles.Prefill.Min, 1)
 	set(&s.Roles.Decode.Name, "decode")
@@ -27,6 +26,7 @@ func (in *PDAutoscaler) Default() {
 	s.Signals.fillDefaults()
 	s.Behavior.fillDefaults()
 	s.Rebalance.fillDefaults()
+	s.Metrics.fillDefaults()
 }
 
 func (s *Signals) fillDefaults() {
@@ -36,6 +36,11 @@ func (s *Signals) fillDefaults() {
 	set(&s.Direct.Ports.Prefill, 8000)
 	set(&s.Direct.Ports.Decode, 8000)
 	set(&s.Direct.Timeout, Every(2*time.Second))
+	if p := s.Prometheus; p != nil {
+		set(&p.PodLabel, "pod")
+		set(&p.NamespaceLabel, "namespace")
+		set(&p.Timeout, Every(4*time.Second))
+	}
 	if s.NATS != nil {
 		set(&s.NATS.Stream, "dynamo_prefill_queue")
 		set(&s.NATS.Consumer, "worker-group")
@@ -57,6 +62,21 @@ func (b *Behavior) fillDefaults() {
 	set(&b.StartupTime, Every(2*time.Minute))
 	set(&b.StartTimeout, Every(15*time.Minute))
 	set(&b.BreachTime, Every(time.Minute))
+	if b.Drain != nil {
+		b.Drain.fillDefaults()
+	}
+}
+
+func (d *Drain) fillDefaults() {
+	set(&d.Deadline, Every(30*time.Second))
+	if d.HTTP != nil {
+		set(&d.HTTP.Method, "POST")
+	}
+	for _, mark := range []*PodMark{d.Label, d.Annotation} {
+		if mark != nil {
+			set(&mark.Value, "true")
+		}
+	}
 }
 
 func (r *Rebalance) fillDefaults() {

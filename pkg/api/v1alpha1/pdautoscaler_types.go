@@ -119,6 +119,11 @@ type PDAutoscalerSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Rebalance Rebalance `json:"rebalance,omitzero"`
+
+	// metrics says how mode Metrics offers the plan.
+	// +optional
+	// +kubebuilder:default={}
+	Metrics MetricsOffer `json:"metrics,omitzero"`
 }
 
 // TargetKind is a kind of scaled service.
@@ -128,13 +133,57 @@ type TargetKind string
 // TargetRoleBasedGroup is a RoleBasedGroup of workloads.x-k8s.io.
 const TargetRoleBasedGroup TargetKind = "RoleBasedGroup"
 
-// TargetReference names the scaled service, in the namespace of the PDAutoscaler.
+// TargetReference names the scaled service, in the namespace of the
+// PDAutoscaler: a RoleBasedGroup whose roles are scaled, or one object with a
+// /scale subresource for each role.
+// +kubebuilder:validation:XValidation:rule="has(self.name) != has(self.scaleTargetRefs)",message="target must have exactly one of name (of a RoleBasedGroup) and scaleTargetRefs (an object with a /scale for prefill and one for decode)"
+// +kubebuilder:validation:XValidation:rule="!has(self.kind) || has(self.name)",message="target.kind is the kind of target.name: allowed is RoleBasedGroup, together with name"
 type TargetReference struct {
-	// kind of the target.
+	// kind of the target that name names; RoleBasedGroup is the only one that
+	// holds all roles.
 	// +optional
-	// +kubebuilder:default=RoleBasedGroup
 	Kind TargetKind `json:"kind,omitempty"`
-	// name of the target.
+	// name of the RoleBasedGroup; roles.prefill.name and roles.decode.name are
+	// the names of its roles.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+	// scaleTargetRefs name an object for each role instead.
+	// +optional
+	ScaleTargetRefs *ScaleTargetReferences `json:"scaleTargetRefs,omitempty"`
+}
+
+// ScaleTargetReferences name the objects behind the roles.
+// +kubebuilder:validation:XValidation:rule="self.prefill != self.decode && (!has(self.frontend) || (self.frontend != self.prefill && self.frontend != self.decode))",message="scaleTargetRefs must name a different object for each role"
+type ScaleTargetReferences struct {
+	// prefill is the object whose replicas compute the prompts.
+	// +required
+	Prefill ScaleTargetReference `json:"prefill"`
+	// decode is the object whose replicas generate the tokens.
+	// +required
+	Decode ScaleTargetReference `json:"decode"`
+	// frontend is the object whose pods take the requests. It is not scaled; its
+	// metrics are read.
+	// +optional
+	Frontend *ScaleTargetReference `json:"frontend,omitempty"`
+}
+
+// ScaleTargetReference names an object with a /scale subresource, such as a
+// Deployment, a StatefulSet, a LeaderWorkerSet, a DisaggregatedSetRoleScaler or
+// a DynamoGraphDeploymentScalingAdapter.
+type ScaleTargetReference struct {
+	// apiVersion of the object, such as apps/v1.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	APIVersion string `json:"apiVersion"`
+	// kind of the object, such as Deployment.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind"`
+	// name of the object.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253

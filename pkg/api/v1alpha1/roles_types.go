@@ -62,12 +62,12 @@ type ScaledRole struct {
 	// +optional
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=10000
+	// +kubebuilder:validation:Maximum=4096
 	Min int32 `json:"min,omitempty"`
 	// max is the largest number of replicas.
 	// +required
 	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=10000
+	// +kubebuilder:validation:Maximum=4096
 	Max int32 `json:"max"`
 
 	// parallelism says how one replica uses its GPUs. When it is left out, a

@@ -58,9 +58,20 @@ type PDAutoscalerStatus struct {
 	// +optional
 	Model ModelStatus `json:"model,omitzero"`
 
+	// signals is what was read, and from where.
+	// +optional
+	Signals SignalsStatus `json:"signals,omitzero"`
+
 	// move is the running move of GPUs from one role to the other.
 	// +optional
 	Move *MoveStatus `json:"move,omitempty"`
+	// drains are the scale-downs that wait for their replicas to be drained. They
+	// are written here before the first replica is told.
+	// +optional
+	// +listType=map
+	// +listMapKey=role
+	// +kubebuilder:validation:MaxItems=2
+	Drains []DrainStatus `json:"drains,omitempty"`
 	// memory is what must survive a restart of the controller.
 	// +optional
 	Memory MemoryStatus `json:"memory,omitzero"`
@@ -111,6 +122,15 @@ type RoleStatus struct {
 	// startupTime is the measured 90th percentile from a new pod to a ready one.
 	// +optional
 	StartupTime Duration `json:"startupTime,omitzero"`
+	// startup tells the phases of a start apart, as measured on replicas that
+	// became ready.
+	// +optional
+	Startup *StartupStatus `json:"startup,omitempty"`
+	// waiting is why a replica finds no place, in the scheduler's or the queue's
+	// words; it is left out where none waits.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	Waiting string `json:"waiting,omitempty"`
 	// loadPercent is the share of the ready replicas' capacity that the demand
 	// takes: compute for prefill, memory bandwidth for decode. It is left out
 	// while the demand is unknown.
@@ -120,6 +140,10 @@ type RoleStatus struct {
 	// thousandths of a request per second. It is left out while it is unknown.
 	// +optional
 	DemandMilliRequestsPerSecond *int64 `json:"demandMilliRequestsPerSecond,omitempty"`
+	// queueMilliseconds is the time that the ready replicas need for the requests
+	// that wait for them. It is left out while it is unknown.
+	// +optional
+	QueueMilliseconds *int64 `json:"queueMilliseconds,omitempty"`
 	// reason is what bound the count, one word of docs/reasons.md.
 	// +optional
 	Reason string `json:"reason,omitempty"`
@@ -127,6 +151,47 @@ type RoleStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
 	Message string `json:"message,omitempty"`
+}
+
+// StartupStatus tells the phases of a replica's start apart. A phase of which
+// nothing was seen is left out.
+type StartupStatus struct {
+	// total is from a new pod to a ready replica.
+	// +optional
+	Total *PhaseTimes `json:"total,omitempty"`
+	// schedule is from a new pod to a node for it.
+	// +optional
+	Schedule *PhaseTimes `json:"schedule,omitempty"`
+	// imagePull is from there to running containers: images pulled, init
+	// containers done.
+	// +optional
+	ImagePull *PhaseTimes `json:"imagePull,omitempty"`
+	// coldLoad is from running containers to a ready replica on nodes where none
+	// of the role was ready before.
+	// +optional
+	ColdLoad *PhaseTimes `json:"coldLoad,omitempty"`
+	// warmLoad is the same on nodes where one was: their page cache may hold the weights.
+	// +optional
+	WarmLoad *PhaseTimes `json:"warmLoad,omitempty"`
+	// volumes are those that weights may come from, such as
+	// "PersistentVolumeClaim models"; without one they come from the image or the network.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	Volumes []string `json:"volumes,omitempty"`
+}
+
+// PhaseTimes are quantiles of measured times.
+type PhaseTimes struct {
+	// samples is how many times the quantiles are of.
+	// +required
+	Samples int32 `json:"samples"`
+	// p50 is the median.
+	// +required
+	P50 Duration `json:"p50"`
+	// p90 is the 90th percentile.
+	// +required
+	P90 Duration `json:"p90"`
 }
 
 // GPUsStatus is how the budget stands.
@@ -268,6 +333,21 @@ type MoveStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
 	Reason string `json:"reason,omitempty"`
+}
+
+// DrainStatus is a scale-down whose replicas are being drained.
+type DrainStatus struct {
+	// role is prefill or decode.
+	// +required
+	// +kubebuilder:validation:Enum=prefill;decode
+	Role string `json:"role"`
+	// replicas are those that go.
+	// +required
+	// +listType=atomic
+	Replicas []string `json:"replicas"`
+	// since is when they were told first.
+	// +required
+	Since metav1.MicroTime `json:"since"`
 }
 
 // MemoryStatus is what must survive a restart of the controller, besides the
