@@ -25,7 +25,7 @@ func anyValues(t *rapid.T, n int) []At {
 func anyPanel(t *rapid.T) Panel {
 	n := rapid.IntRange(0, 12).Draw(t, "n")
 	low, high := anyValues(t, n), anyValues(t, n)
-	scales := map[string]Scale{"linear": Linear(Most(high)), "whole": Whole(Most(high)), "log": Logarithmic(rapid.Float64().Draw(t, "least"), Most(high)), "nines": Nines(0.9)}
+	scales := map[string]Scale{"linear": Linear(Most(high)), "whole": Whole(Most(high)), "log": Logarithmic(rapid.Float64().Draw(t, "least"), Most(high)), "nines": Nines(0.9, 1)}
 	steps := rapid.Bool().Draw(t, "steps")
 	return Panel{
 		Name: rapid.String().Draw(t, "name"), Unit: "u", Says: rapid.String().Draw(t, "says"), HeightPx: rapid.IntRange(0, 300).Draw(t, "height"),
@@ -164,7 +164,7 @@ func TestTimeAxis(t *testing.T) {
 
 // Every point of a plane can be read out, and names in the same place are moved apart.
 func TestPlane(t *testing.T) {
-	p := Plane{Name: "a", Says: "b", XName: "GPU-hours", HeightPx: 200, X: Linear(100), Y: Nines(0.9), XTick: Number, YTick: Share,
+	p := Plane{Name: "a", Says: "b", XName: "GPU-hours", HeightPx: 200, X: Linear(100), Y: Nines(0.9, 0.9999), XTick: Number, YTick: Share,
 		YLimit: &Limit{Class: "objective", V: 0.99, Words: "99 %"},
 		Points: []Point{
 			{Name: "static", Says: "static: 99 %", X: 40, Y: 0.99}, {Name: "dynamo", Says: "dynamo: 99 %", X: 41, Y: 0.99, Trail: []XY{{30, 0.95}, {41, 0.99}}},

@@ -2,6 +2,7 @@ package chart
 
 import (
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -99,8 +100,12 @@ func (p *Plane) writePoints(b *strings.Builder, h float64) {
 		if p.leftOf(i) {
 			anchor, dx = "end", -9
 		}
-		fmt.Fprintf(b, `<g class="point %s" tabindex="0" role="img" aria-label="%s"><title>%s</title><circle cx="%s%%" cy="%s" r="5"/><text x="%s%%" dx="%d" y="%s" text-anchor="%s">%s</text></g>`,
-			point.Class, escape(point.Says), escape(point.Says), decimal(100*x), decimal(y), decimal(100*x), dx, decimal(heights[i]+4), anchor, escape(point.Name))
+		fmt.Fprintf(b, `<g class="point %s" tabindex="0" role="img" aria-label="%s"><title>%s</title>`, point.Class, escape(point.Says), escape(point.Says))
+		if math.Abs(heights[i]-y) > lineHeight {
+			fmt.Fprintf(b, `<line x1="%[1]s%%" x2="%[1]s%%" y1="%[2]s" y2="%[3]s"/>`, decimal(100*x), decimal(y), decimal(heights[i]))
+		}
+		fmt.Fprintf(b, `<circle cx="%s%%" cy="%s" r="5"/><text x="%s%%" dx="%d" y="%s" text-anchor="%s">%s</text></g>`,
+			decimal(100*x), decimal(y), decimal(100*x), dx, decimal(heights[i]+4), anchor, escape(point.Name))
 	}
 }
 

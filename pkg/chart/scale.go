@@ -32,6 +32,32 @@ func Linear(most float64) Scale {
 	return linear{top: math.Ceil(most/step-1e-9) * step, step: step}
 }
 
+// between goes from one round number to another.
+type between struct{ low, high, step float64 }
+
+// Between is a scale that holds least to most and some room at both ends, and does not begin at zero unless least is near it.
+func Between(least, most float64) Scale {
+	if !(least >= 0) || !(most >= least) || math.IsInf(most, 1) {
+		return Linear(most)
+	}
+	room := max(0.15*(most-least), 0.05*most, 1e-9)
+	if least-room < 0.3*(most+room) {
+		return Linear(most + room)
+	}
+	step := Linear(most - least + 2*room).(linear).step
+	return between{low: math.Floor((least-room)/step) * step, high: math.Ceil((most+room)/step) * step, step: step}
+}
+
+func (s between) At(v float64) float64 { return clip((v - s.low) / (s.high - s.low)) }
+
+func (s between) Ticks() []float64 {
+	var all []float64
+	for v := s.low; v <= s.high+s.step/1000; v += s.step {
+		all = append(all, v)
+	}
+	return all
+}
+
 // Whole is a linear scale of whole numbers.
 func Whole(most float64) Scale {
 	for _, step := range []float64{1, 2, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100} {
@@ -122,15 +148,18 @@ func (l logarithmic) Ticks() []float64 {
 // nines is a scale of shares close to 1: each tenth of what is missing is as far as the one before.
 type nines struct{ low, high float64 } // -log10(1-share)
 
-// Nines is a scale of attained shares that holds least; the top is "all but one in ten thousand" and all.
-func Nines(least float64) Scale {
-	low := 0.0
+// Nines is a scale of attained shares that holds least to most. All but one in ten thousand is drawn as all.
+func Nines(least, most float64) Scale {
+	s := nines{high: missing(0.99)}
 	for _, v := range []float64{0.5, 0.9, 0.95} {
 		if least >= v {
-			low = missing(v)
+			s.low = missing(v)
 		}
 	}
-	return nines{low: low, high: 4}
+	for s.high < missing(most)-1e-9 {
+		s.high++
+	}
+	return s
 }
 
 func missing(share float64) float64 { return -math.Log10(max(1-share, 1e-4)) }
@@ -140,7 +169,7 @@ func (n nines) At(v float64) float64 { return clip((missing(v) - n.low) / (n.hig
 func (n nines) Ticks() []float64 {
 	var all []float64
 	for _, v := range []float64{0, 0.5, 0.9, 0.95, 0.99, 0.999, 0.9999} {
-		if missing(v) >= n.low-1e-9 {
+		if missing(v) >= n.low-1e-9 && missing(v) <= n.high+1e-9 {
 			all = append(all, v)
 		}
 	}

@@ -44,8 +44,11 @@ func TestTicksAreRound(t *testing.T) {
 		"no bound":          {Linear(math.Inf(1)), []float64{0, 0.5, 1}},
 		"narrow latencies":  {Logarithmic(12, 31), []float64{10, 20, 50}},
 		"latencies, decade": {Logarithmic(60, 9000), []float64{100, 1000, 10000}},
-		"attained, all":     {Nines(0.2), []float64{0, 0.5, 0.9, 0.95, 0.99, 0.999, 0.9999}},
-		"attained, high":    {Nines(0.97), []float64{0.95, 0.99, 0.999, 0.9999}},
+		"attained, all":     {Nines(0.2, 1), []float64{0, 0.5, 0.9, 0.95, 0.99, 0.999, 0.9999}},
+		"attained, high":    {Nines(0.97, 0.9995), []float64{0.95, 0.99, 0.999, 0.9999}},
+		"attained, low":     {Nines(0.6, 0.98), []float64{0.5, 0.9, 0.95, 0.99}},
+		"GPU-hours apart":   {Between(1, 43), []float64{0, 20, 40, 60}},
+		"GPU-hours close":   {Between(30, 40), []float64{25, 30, 35, 40, 45}},
 	} {
 		if diff := cmp.Diff(tc.want, tc.scale.Ticks(), cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) < 1e-6*max(a, b, 1e-9) })); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)

@@ -52,6 +52,7 @@ svg .name.decode{fill:var(--decode)}
 svg .name.soft{fill:var(--soft)}
 svg .name.objective{fill:var(--limit)}
 svg .point circle{fill:var(--paper);stroke:var(--soft);stroke-width:2}
+svg .point line{stroke:var(--soft);stroke-width:1;opacity:.6}
 svg .point.own circle{fill:var(--ink);stroke:var(--ink)}
 svg .point.bound circle{stroke-dasharray:2 2}
 svg .point text{fill:var(--soft)}

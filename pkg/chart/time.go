@@ -46,7 +46,7 @@ func (s Span) clock(t, step float64) string {
 		return whole(t/86400, " d")
 	case math.Mod(step, 3600) == 0:
 		return whole(t/3600, " h")
-	case math.Mod(step, 60) == 0 && s.To <= 3*3600:
+	case math.Mod(step, 60) == 0 && s.To <= 2*3600:
 		return whole(t/60, " min")
 	case math.Mod(step, 60) == 0:
 		return fmt.Sprintf("%d:%02d h", n/3600, n/60%60)

@@ -62,12 +62,13 @@ var timeline = template.Must(template.New("timeline").Parse(`<section class="tim
 <div class="stack">
 {{range .Figures}}<figure class="panel"><figcaption><b>{{.Name}}</b> <small>{{.Unit}}</small><output></output></figcaption>{{.SVG}}</figure>
 {{end}}{{if .Lanes}}<figure class="panel lanes"><figcaption><b>Decisions</b> <small>up ▲, down ▼, move of GPUs ◆, held with a reason ·</small></figcaption>
-{{range .Lanes}}<div class="lane {{.Class}}" role="group" aria-label="Decisions on {{.Name}}: arrow keys go from one to the next"><div class="track">{{range $i, $e := .Events}}<button type="button" class="event {{$e.Mark}}" style="left:{{$e.Left}}%" data-t="{{$e.Seconds}}"{{if $i}} tabindex="-1"{{end}} title="{{$e.Text}}" aria-label="{{$e.Text}}"></button>{{end}}</div><span class="name {{.Class}}">{{.Name}}</span></div>
-{{end}}<p class="why" aria-live="polite">Point at a mark, or go to it by keys, to read why.</p></figure>
+{{range .Lanes}}<div class="lane {{.Class}}" role="group" aria-label="Decisions on {{.Name}}: arrow keys go from one to the next"><div class="track">{{range $i, $e := .Events}}<button type="button" class="event {{$e.Mark}}" style="left:{{$e.Left}}%" data-t="{{$e.Seconds}}"{{if $i}} tabindex="-1"{{end}} aria-label="{{$e.Text}}"></button>{{end}}</div><span class="name {{.Class}}">{{.Name}}</span></div>
+{{end}}</figure>
 {{end}}{{.Axis}}<div class="cursor" aria-hidden="true"></div>
 </div>
 {{if .Rows}}<label class="scrub"><span>Read off a moment of {{.Name}}</span><input type="range" min="0" max="{{.LastRow}}" value="0"></label>
-<details class="data"><summary>These numbers as a table</summary><div class="scroll" role="region" tabindex="0" aria-label="Numbers of {{.Name}}"><table class="samples">
+{{if $.Lanes}}<p class="why" aria-live="polite">Point at a mark, or go to it by keys, to read why.</p>
+{{end}}<details class="data"><summary>These numbers as a table</summary><div class="scroll" role="region" tabindex="0" aria-label="Numbers of {{.Name}}"><table class="samples">
 <thead><tr><th scope="col">time</th>{{range .Columns}}<th scope="col" data-panel="{{.Panel}}" data-short="{{.Short}}" data-class="{{.Class}}">{{.Name}}</th>{{end}}</tr></thead>
 <tbody>{{range .Rows}}<tr data-t="{{.Seconds}}"><th scope="row">{{.Moment}}</th>{{range .Cells}}<td>{{.}}</td>{{end}}</tr>
 {{end}}</tbody></table></div></details>

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"html/template"
+	"math"
 	"slices"
 	"strconv"
 
@@ -60,7 +61,7 @@ func compare(r *scenario.Report) (template.HTML, error) {
 func plane(in Input) template.HTML {
 	r := in.Report
 	p := chart.Plane{Name: "Attainment over GPU-hours", XName: "GPU-hours: fewer is better", HeightPx: 260, XTick: chart.Number, YTick: chart.Share}
-	least, dearest := 1.0, 0.0
+	least, most, cheapest, dearest := 1.0, 0.0, math.Inf(1), 0.0
 	for i := range r.Policies {
 		report := &r.Policies[i]
 		point := chart.Point{Name: report.Name, X: report.GPUHours, Y: report.Attainment,
@@ -72,7 +73,8 @@ func plane(in Input) template.HTML {
 			point.Class = "bound"
 		}
 		point.Trail = trail(report.Frontier)
-		least, dearest = min(least, report.Attainment), max(dearest, report.GPUHours)
+		least, most = min(least, report.Attainment), max(most, report.Attainment)
+		cheapest, dearest = min(cheapest, report.GPUHours), max(dearest, report.GPUHours)
 		p.Points = append(p.Points, point)
 	}
 	target := in.Scenario.Setup.Spec.TTFT.Quantile
@@ -80,7 +82,7 @@ func plane(in Input) template.HTML {
 		target = r.Target
 	}
 	p.YLimit = &chart.Limit{Class: "objective", V: target, Words: "target " + chart.Share(target)}
-	p.X, p.Y = chart.Linear(1.05*dearest), chart.Nines(min(least, target-0.05))
+	p.X, p.Y = chart.Between(cheapest, dearest), chart.Nines(min(least, target-0.05), max(most, target))
 	p.Says = fmt.Sprintf("%d policies; upwards each line is a tenth of the requests that miss. The numbers are in the table above.", len(p.Points))
 	return template.HTML(`<figure class="panel"><figcaption><b>Attainment over GPU-hours</b> <small>up and to the left is better; upwards the missing share shrinks tenfold from 90 % to 99 %</small></figcaption>` + p.SVG("plane") + "</figure>")
 }
