@@ -18,6 +18,14 @@ const longestQuiet = 30 * time.Second
 // are shorter.
 func (r *round) quietTime() time.Duration { return min(longestQuiet, 3*r.interval()) }
 
+// heartbeat reports whether the status must be written for its time alone. In
+// mode Metrics any replica of the controller answers from the status, and only
+// its time says that the leader still decides. The other modes need none.
+func (r *round) heartbeat() bool {
+	last := r.base.Status.LastDecisionTime
+	return r.pda.Spec.Mode == v1alpha1.ModeMetrics && (last == nil || r.now.Sub(last.Time)+r.interval() > r.pda.Spec.StaleAfter()/2)
+}
+
 // worthWriting reports whether a status differs from the one on record in
 // something that a person or a restart needs now. Numbers that are never the
 // same twice, and the sentences with such numbers in them, wait for the quiet
@@ -34,7 +42,8 @@ func firm(s *v1alpha1.PDAutoscalerStatus) *v1alpha1.PDAutoscalerStatus {
 	f := s.DeepCopy()
 	f.LastDecisionTime, f.Reason, f.Message, f.SLO = nil, "", "", v1alpha1.SLOStatus{}
 	for _, role := range []*v1alpha1.RoleStatus{&f.Roles.Prefill, &f.Roles.Decode} {
-		role.LoadPercent, role.DemandMilliRequestsPerSecond, role.StartupTime = nil, nil, v1alpha1.Duration{}
+		role.LoadPercent, role.DemandMilliRequestsPerSecond, role.QueueMilliseconds = nil, nil, nil
+		role.StartupTime = v1alpha1.Duration{}
 		role.Reason, role.Message = "", ""
 	}
 	for i := range f.Conditions {
@@ -52,7 +61,8 @@ func moved(old, status *v1alpha1.PDAutoscalerStatus) bool {
 	for _, pair := range [][2]*v1alpha1.RoleStatus{{&old.Roles.Prefill, &status.Roles.Prefill}, {&old.Roles.Decode, &status.Roles.Decode}} {
 		was, is := pair[0], pair[1]
 		if was.Reason != is.Reason || shape(was.Message) != shape(is.Message) ||
-			stepped(was.LoadPercent, is.LoadPercent, 10) || stepped(was.DemandMilliRequestsPerSecond, is.DemandMilliRequestsPerSecond, 10) {
+			stepped(was.LoadPercent, is.LoadPercent, 10) || stepped(was.DemandMilliRequestsPerSecond, is.DemandMilliRequestsPerSecond, 10) ||
+			stepped(was.QueueMilliseconds, is.QueueMilliseconds, 100) {
 			return true
 		}
 	}

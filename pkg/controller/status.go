@@ -72,7 +72,7 @@ func (r *round) roleStatus(role planner.Role, was v1alpha1.RoleStatus) v1alpha1.
 	s.Name = r.target.Roles[role]
 	d := r.decision()
 	if d == nil {
-		s.LoadPercent, s.DemandMilliRequestsPerSecond = nil, nil
+		s.LoadPercent, s.DemandMilliRequestsPerSecond, s.QueueMilliseconds = nil, nil, nil
 		s.Reason, s.Message = string(r.refused.reason), ""
 	}
 	switch {
@@ -112,9 +112,31 @@ func (r *round) roleStatus(role planner.Role, was v1alpha1.RoleStatus) v1alpha1.
 			s.LoadPercent = new(int32(math.Round(min(rd.Load*100, math.MaxInt32))))
 			s.DemandMilliRequestsPerSecond = new(rounded(rd.Demand.RequestsPerSecond * 1000))
 		}
+		s.QueueMilliseconds = r.queueMilliseconds(role)
 	}
 	s.Replicas = fmt.Sprintf("%d/%d", s.Ready, s.Desired)
 	return s
+}
+
+// queueMilliseconds is how long the ready replicas need for the requests that
+// wait for the role, nil where that is not known.
+func (r *round) queueMilliseconds(role planner.Role) *int64 {
+	waiting := r.signals.PrefillWaiting
+	if role == planner.Decode {
+		waiting = r.signals.DecodeWaiting
+	}
+	waiting = waiting.Fresh(r.now, seconds(r.pda.Spec.Behavior.MaxAge))
+	rd := roleDecision(r.decision(), role)
+	servesPerSecond := rd.ServesPerSecond * float64(rd.Ready)
+	switch {
+	case !waiting.Ok():
+		return nil
+	case waiting.Or(0) == 0:
+		return new(int64(0))
+	case !(servesPerSecond > 0):
+		return nil
+	}
+	return new(rounded(waiting.Or(0) / servesPerSecond * 1000))
 }
 
 func (r *round) gpusStatus(was v1alpha1.GPUsStatus) v1alpha1.GPUsStatus {
