@@ -153,9 +153,9 @@ func (c *Collector) readAll(ctx context.Context, listed []*pod, now time.Time) (
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 			defer cancel()
-			info, err := c.queue.ask(ctx)
+			got, err := c.queue.ask(ctx)
 			if queueErr = err; err == nil {
-				c.queue.record(info, now)
+				c.queue.record(got, now)
 			}
 		})
 	}
@@ -259,6 +259,9 @@ func (c *Collector) reports(listed []*pod, queueErr error, now time.Time) []Sour
 			last := q.points[n-1]
 			r.Age = now.Sub(last.at)
 			r.Detail = fmt.Sprintf("%d waiting, %d delivered and not acknowledged", last.waiting, last.working)
+			if q.monitored {
+				r.Detail += ", as the monitoring page of the consumer's leader says"
+			}
 		}
 		out = append(out, r)
 	}

@@ -88,14 +88,43 @@ type NATSConfig struct {
 	Stream   string
 	Consumer string
 
-	// At most one of these ways in is used: user and password, a token, or a
-	// credentials file (JWT and seed).
-	User            string
-	Password        string
-	Token           string
-	CredentialsFile string
-	// CAFile holds the certificates that a tls:// server is checked against; empty is the system's.
-	CAFile string
+	// Alternatives are further streams on which the consumer is looked for, in
+	// this order, where Stream or its consumer does not exist.
+	Alternatives []string
+
+	// At most one of these ways in is used: user and password, a token, the
+	// content of a credentials file (a JWT and its seed), or the seed of an NKey.
+	User        string
+	Password    string
+	Token       string
+	Credentials []byte
+	NKeySeed    []byte
+	// TLS is used for tls:// addresses, and for others whose server asks for it.
+	TLS TLSConfig
+
+	// Monitoring is the http(s) address of a server's monitoring, empty for none.
+	// It is asked where JetStream's API cannot be, and believed only where
+	// that server leads the consumer.
+	Monitoring string
+	// Account that the stream is in, as the monitoring page names it. Default $G.
+	Account string
+}
+
+// DynamoQueue returns the stream and the consumer of the prefill queue of
+// Dynamo's first generation, by the name of Dynamo's own namespace ("dynamo" unless
+// it was changed; then they are the ones that ACK's tutorial names).
+func DynamoQueue(namespace string) (stream, consumer string) {
+	return strings.NewReplacer("/", "_", `\`, "_").Replace(namespace) + "_prefill_queue", "worker-group"
+}
+
+// OlderQueues are the streams that other versions of Dynamo used: one name for
+// all, and the name of the served model.
+func OlderQueues(model string) []string {
+	names := []string{"prefill_queue"}
+	if model != "" {
+		names = append(names, strings.NewReplacer("/", "_", `\`, "_").Replace(model))
+	}
+	return names
 }
 
 // SourceReport says how one source did in one collection.
@@ -181,9 +210,13 @@ func (n *NATSConfig) check() error {
 	if n.Stream == "" || n.Consumer == "" {
 		return fmt.Errorf("signals: the NATS stream is %q and the consumer %q: both must be named", n.Stream, n.Consumer)
 	}
-	for name, value := range map[string]string{"stream": n.Stream, "consumer": n.Consumer} {
-		if strings.ContainsAny(value, " \t\r\n.*>/\\") {
-			return fmt.Errorf("signals: the NATS %s %q must not hold spaces, '.', '*', '>', '/' or '\\'", name, value)
+	named := []struct{ what, name string }{{"stream", n.Stream}, {"consumer", n.Consumer}}
+	for _, stream := range n.Alternatives {
+		named = append(named, struct{ what, name string }{"stream", stream})
+	}
+	for _, one := range named {
+		if one.name == "" || strings.ContainsAny(one.name, " \t\r\n.*>/\\") {
+			return fmt.Errorf("signals: the NATS %s %q must not be empty or hold spaces, '.', '*', '>', '/' or '\\'", one.what, one.name)
 		}
 	}
 	for server := range strings.SplitSeq(n.URL, ",") {
@@ -192,15 +225,24 @@ func (n *NATSConfig) check() error {
 			// The address may hold a password: it is not repeated here.
 			return fmt.Errorf("signals: a NATS address is not valid: it must be like nats://host:4222 (or tls, ws, wss)")
 		}
+		if u.User != nil {
+			return fmt.Errorf("signals: a NATS address holds a user or a password: they belong in a Secret")
+		}
+	}
+	if n.Monitoring != "" {
+		if err := CheckURL(n.Monitoring); err != nil {
+			return fmt.Errorf("signals: NATS monitoring: %w", err)
+		}
 	}
 	ways := 0
-	for _, set := range []bool{n.User != "" || n.Password != "", n.Token != "", n.CredentialsFile != ""} {
+	for _, set := range []bool{n.User != "" || n.Password != "", n.Token != "", len(n.Credentials) > 0, len(n.NKeySeed) > 0} {
 		if set {
 			ways++
 		}
 	}
 	if ways > 1 {
-		return fmt.Errorf("signals: NATS has %d ways to log in: give one of user and password, token, or credentials file", ways)
+		return fmt.Errorf("signals: NATS has %d ways to log in: give one of user and password, token, credentials, and NKey seed", ways)
 	}
-	return nil
+	_, err := n.login()
+	return err
 }

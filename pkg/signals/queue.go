@@ -1,10 +1,12 @@
 package signals
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
@@ -34,6 +37,11 @@ type queue struct {
 	lost   uint64
 	lostAt time.Time
 	keep   time.Duration
+	// stream is the one that the consumer was last found on.
+	stream string
+	// monitored says that the last state came from a monitoring page.
+	monitored bool
+	monitor   *http.Client
 }
 
 // queuePoint is the state of the consumer at one time.
@@ -60,7 +68,8 @@ const reconnectWait = time.Second
 // newQueue connects in the background and keeps trying until close.
 func newQueue(cfg Config) *queue {
 	ctx, stop := context.WithCancel(context.Background())
-	q := &queue{cfg: *cfg.NATS, stop: stop, tried: make(chan struct{}), keep: cfg.Window + cfg.MaxAge}
+	q := &queue{cfg: *cfg.NATS, stop: stop, tried: make(chan struct{}), keep: cfg.Window + cfg.MaxAge, stream: cfg.NATS.Stream}
+	q.monitor = newMonitor(&q.cfg)
 	go q.connect(ctx, cfg.Timeout)
 	return q
 }
@@ -111,26 +120,94 @@ func (n *NATSConfig) options(ctx context.Context, timeout time.Duration) []nats.
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectBufSize(-1),                                         // a question asked while away fails at once
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // kept off stderr; LastError has it
+		// A server of the cluster that it tells of may be any host: with credentials
+		// only the addresses of the configuration are asked.
+		nats.IgnoreDiscoveredServers(),
 	}
+	login, err := n.login()
+	if err != nil {
+		return append(options, func(*nats.Options) error { return err })
+	}
+	return append(options, login...)
+}
+
+// login are the options that carry credentials and certificates, or what is
+// wrong with them. No message repeats a credential.
+func (n *NATSConfig) login() ([]nats.Option, error) {
+	var options []nats.Option
 	switch {
 	case n.User != "" || n.Password != "":
 		options = append(options, nats.UserInfo(n.User, n.Password))
 	case n.Token != "":
 		options = append(options, nats.Token(n.Token))
-	case n.CredentialsFile != "":
-		options = append(options, nats.UserCredentials(n.CredentialsFile))
+	case len(n.Credentials) > 0:
+		// Both halves are looked at now: the library looks when it connects.
+		_, errToken := nkeys.ParseDecoratedJWT(n.Credentials)
+		_, errSeed := nkeys.ParseDecoratedUserNKey(n.Credentials)
+		if errToken != nil || errSeed != nil {
+			return nil, errors.New("signals: the NATS credentials hold no JWT with its seed: they must be the content of a .creds file")
+		}
+		options = append(options, nats.UserCredentialBytes(n.Credentials))
+	case len(n.NKeySeed) > 0:
+		pair, err := nkeys.FromSeed(bytes.TrimSpace(n.NKeySeed))
+		if err != nil {
+			return nil, errors.New("signals: the NATS NKey seed is not valid: it must begin with SU")
+		}
+		public, err := pair.PublicKey()
+		if err != nil {
+			return nil, errors.New("signals: the NATS NKey seed is not valid: it must begin with SU")
+		}
+		options = append(options, nats.Nkey(public, pair.Sign))
 	}
-	if n.CAFile != "" {
-		options = append(options, nats.RootCAs(n.CAFile))
+	secured, err := n.TLS.config()
+	if err != nil {
+		return nil, fmt.Errorf("signals: NATS: %w", err)
 	}
-	return options
+	if secured != nil {
+		options = append(options, nats.Secure(secured))
+	}
+	return options, nil
 }
 
 // name is the queue for people.
-func (q *queue) name() string { return "nats " + q.cfg.Stream + "/" + q.cfg.Consumer }
+func (q *queue) name() string { return "nats " + q.stream + "/" + q.cfg.Consumer }
 
-// ask returns the consumer's state before ctx ends, or why there is none.
-func (q *queue) ask(ctx context.Context) (*jetstream.ConsumerInfo, error) {
+// answer is what was said of the consumer, and by whom.
+type answer struct {
+	stream string
+	info   *jetstream.ConsumerInfo
+	// monitored is set where a monitoring page said it.
+	monitored bool
+}
+
+// ask returns the consumer's state before ctx ends, or why there is none. The
+// monitoring page is asked where JetStream's API cannot be, with half of the time kept for it.
+func (q *queue) ask(ctx context.Context) (*answer, error) {
+	if q.cfg.Monitoring == "" {
+		return q.askAPI(ctx)
+	}
+	end, ok := ctx.Deadline()
+	if !ok {
+		end = time.Now().Add(time.Minute)
+	}
+	first, cancel := context.WithTimeout(ctx, time.Until(end)/2)
+	defer cancel()
+	got, err := q.askAPI(first)
+	if err == nil || errors.Is(err, errNoQueue) {
+		return got, err
+	}
+	said, errMonitoring := q.askMonitoring(ctx)
+	if errMonitoring != nil {
+		return nil, fmt.Errorf("%w; its monitoring: %w", err, errMonitoring)
+	}
+	return said, nil
+}
+
+// errNoQueue marks an answer that is one: there is no such stream or consumer.
+var errNoQueue = errors.New("no worker has connected yet, or it has another name")
+
+// askAPI asks JetStream. Whichever server is connected, the consumer's leader answers.
+func (q *queue) askAPI(ctx context.Context) (*answer, error) {
 	select {
 	case <-q.tried:
 	case <-ctx.Done():
@@ -146,14 +223,28 @@ func (q *queue) ask(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 		}
 		return nil, errors.New("the NATS server is not connected")
 	}
-	consumer, err := l.js.Consumer(ctx, q.cfg.Stream, q.cfg.Consumer)
+	info, err := q.consumer(ctx, l.js, q.cfg.Stream)
+	for _, stream := range q.cfg.Alternatives {
+		if !errors.Is(err, errNoQueue) {
+			break
+		}
+		if other, errOther := q.consumer(ctx, l.js, stream); errOther == nil {
+			return other, nil
+		}
+	}
+	return info, err
+}
+
+// consumer asks for the state of the consumer on one stream.
+func (q *queue) consumer(ctx context.Context, js jetstream.JetStream, stream string) (*answer, error) {
+	consumer, err := js.Consumer(ctx, stream, q.cfg.Consumer)
 	switch {
 	case err == nil:
-		return consumer.CachedInfo(), nil
+		return &answer{stream: stream, info: consumer.CachedInfo()}, nil
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		return nil, fmt.Errorf("NATS has no stream %q: no worker has connected yet, or it has another name", q.cfg.Stream)
+		return nil, fmt.Errorf("NATS has no stream %q: %w", stream, errNoQueue)
 	case errors.Is(err, jetstream.ErrConsumerNotFound):
-		return nil, fmt.Errorf("the NATS stream %q has no consumer %q: no worker has connected yet, or it has another name", q.cfg.Stream, q.cfg.Consumer)
+		return nil, fmt.Errorf("the NATS stream %q has no consumer %q: %w", stream, q.cfg.Consumer, errNoQueue)
 	case errors.Is(err, nats.ErrNoResponders):
 		return nil, errors.New("nobody answers for JetStream on the NATS server: it is not enabled, or has no leader")
 	case errors.Is(err, context.DeadlineExceeded):
@@ -164,7 +255,12 @@ func (q *queue) ask(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 
 // record takes in one answer. A depth that falls by more than was delivered
 // has lost messages: they expired, or someone purged them.
-func (q *queue) record(info *jetstream.ConsumerInfo, now time.Time) {
+func (q *queue) record(got *answer, now time.Time) {
+	info := got.info
+	if got.stream != q.stream {
+		q.points, q.lost, q.stream = nil, 0, got.stream
+	}
+	q.monitored = got.monitored
 	next := queuePoint{at: now, waiting: info.NumPending, working: uint64(max(info.NumAckPending, 0)), delivered: info.Delivered.Consumer}
 	if n := len(q.points); n > 0 {
 		before := q.points[n-1]
@@ -220,4 +316,7 @@ func (q *queue) growthPerSecond(window, shortest time.Duration) (perSecond float
 }
 
 // close ends the connection, and the attempts to make one.
-func (q *queue) close() { q.stop() }
+func (q *queue) close() {
+	q.stop()
+	q.monitor.CloseIdleConnections()
+}
