@@ -48,6 +48,10 @@ fuzz: ## Fuzz every parser for FUZZTIME each
 bench: ## Run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./pkg/... ./sim/...
 
+.PHONY: sim
+sim: ## Play the simulator's scenarios and draw a page for each in sim-report/
+	@go run ./sim/scenarios/cmd/gallery -out sim-report
+
 .PHONY: accuracy
 accuracy: ## How far the model is from measurements and simulations (measurements need PDAUTOSCALER_DATA)
 	@go run ./cmd/pdctl accuracy

@@ -55,6 +55,11 @@ func Write(w io.Writer, in Input) error {
 		Runs                 []runView
 		Name, Text           string
 	}{Heading: HeadingOf(in.Text, in.Scenario.Name), Lead: lead(in.Scenario), Findings: findings(in.Report), Name: in.Scenario.Name, Text: in.Text}
+	for i := range in.Report.Policies {
+		if p := &in.Report.Policies[i]; p.Timeline == nil {
+			return fmt.Errorf("report: %s has no time line", p.Name)
+		}
+	}
 	var err error
 	if view.Compare, err = compare(in.Report); err != nil {
 		return err
@@ -65,9 +70,6 @@ func Write(w io.Writer, in Input) error {
 	}
 	for i := range in.Report.Policies {
 		p := &in.Report.Policies[i]
-		if p.Timeline == nil {
-			return fmt.Errorf("report: %s has no time line", p.Name)
-		}
 		line, err := timeline(in.Scenario, p)
 		if err != nil {
 			return err
