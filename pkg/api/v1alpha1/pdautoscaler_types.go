@@ -155,7 +155,7 @@ type TargetReference struct {
 }
 
 // ScaleTargetReferences name the objects behind the roles.
-// +kubebuilder:validation:XValidation:rule="self.prefill != self.decode && (!has(self.frontend) || (self.frontend != self.prefill && self.frontend != self.decode))",message="scaleTargetRefs must name a different object for each role"
+// +kubebuilder:validation:XValidation:rule="[self.prefill.kind, self.prefill.name] != [self.decode.kind, self.decode.name] && (!has(self.frontend) || ([self.frontend.kind, self.frontend.name] != [self.prefill.kind, self.prefill.name] && [self.frontend.kind, self.frontend.name] != [self.decode.kind, self.decode.name]))",message="scaleTargetRefs must name a different object for each role"
 type ScaleTargetReferences struct {
 	// prefill is the object whose replicas compute the prompts.
 	// +required
