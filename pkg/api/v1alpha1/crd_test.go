@@ -98,7 +98,7 @@ func TestDefaultsAreThoseOfTheCRD(t *testing.T) {
 		"all optional parts, each empty": `
 model: {name: null, configMapRef: {name: m}}
 signals: {nats: {url: "nats://nats:4222"}, dcgm: {}, direct: {ports: {}}, prometheus: {url: "http://prometheus:9090"}}
-behavior: {}
+behavior: {drain: {label: {key: example.com/draining}}}
 rebalance: {}
 budget: {gpus: 4}
 roles: {frontend: {name: processor}, prefill: {parallelism: {tensor: 2}, scaleUp: {}}}`,
@@ -108,7 +108,7 @@ roles: {prefill: {name: p, min: 2}, decode: {name: d, min: 3, maxSequences: 8}}
 model: {memoryPercent: 95}
 slo: {ttftEndsAt: decode, ttft: {percentile: 99}, tpot: {percentile: 50}}
 signals: {engine: vllm, window: 2m, direct: {timeout: 1s, ports: {frontend: 1, prefill: 2, decode: 3}}}
-behavior: {interval: 1s, scaleDownWindow: 2s, tolerancePercent: 100, maxAge: 5s, startupTime: 1s, startTimeout: 2s, breachTime: 3s}
+behavior: {interval: 1s, scaleDownWindow: 2s, tolerancePercent: 99, maxAge: 5s, startupTime: 1s, startTimeout: 2s, breachTime: 3s, drain: {http: {port: 8000, path: /drain}}}
 rebalance: {enabled: false, window: 1s, drainTimeout: 2s, startTimeout: 3s, cooldown: 4s}`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -164,9 +164,21 @@ func TestRefusals(t *testing.T) {
 		field string
 		want  string
 	}{
-		"unknown mode":              {`mode: Once`, "spec.mode", `supported values: "Auto", "Recommend", "Metrics"`},
-		"unknown kind":              {`target: {kind: Deployment}`, "spec.target.kind", `supported values: "RoleBasedGroup"`},
-		"no target":                 {`target: {name: ""}`, "spec.target.name", "at least 1 chars long"},
+		"unknown mode": {`mode: Once`, "spec.mode", `supported values: "Auto", "Recommend", "Metrics"`},
+		"unknown kind": {`target: {kind: Deployment}`, "spec.target.kind", `supported values: "RoleBasedGroup"`},
+		"no target":    {`target: {name: ""}`, "spec.target.name", "at least 1 chars long"},
+		"a target twice": {`target: {scaleTargetRefs: {prefill: {apiVersion: apps/v1, kind: Deployment, name: a}, decode: {apiVersion: apps/v1, kind: Deployment, name: b}}}`,
+			"spec.target", "target must have exactly one of name (of a RoleBasedGroup) and scaleTargetRefs (an object with a /scale for prefill and one for decode)"},
+		"no target at all": {`target: {name: null}`, "spec.target", "target must have exactly one of name"},
+		"one object for two roles": {`target: {name: null, scaleTargetRefs: {prefill: {apiVersion: apps/v1, kind: Deployment, name: a}, decode: {apiVersion: apps/v1, kind: Deployment, name: a}}}`,
+			"spec.target.scaleTargetRefs", "must name a different object for each role"},
+		"an object for one role": {`target: {name: null, scaleTargetRefs: {prefill: {apiVersion: apps/v1, kind: Deployment, name: a}}}`,
+			"spec.target.scaleTargetRefs.decode", "Required value"},
+		"a drain of nothing":        {`behavior: {drain: {deadline: 1m}}`, "spec.behavior.drain", "drain must have exactly one of http, label and annotation"},
+		"two drains":                {`behavior: {drain: {label: {key: a}, annotation: {key: b}}}`, "spec.behavior.drain", "drain must have exactly one of http, label and annotation"},
+		"a drain of another host":   {`behavior: {drain: {http: {port: 80, path: "http://elsewhere/"}}}`, "spec.behavior.drain.http.path", "should match"},
+		"more than is planned":      {`roles: {prefill: {max: 4097}}`, "spec.roles.prefill.max", "less than or equal to 4096"},
+		"tolerance of all":          {`behavior: {tolerancePercent: 100}`, "spec.behavior.tolerancePercent", "less than or equal to 99"},
 		"min over max":              {`roles: {prefill: {min: 5, max: 4}}`, "spec.roles.prefill", "min must be at most max"},
 		"min of nothing":            {`roles: {decode: {min: 0}}`, "spec.roles.decode.min", "should be greater than or equal to 1"},
 		"no max":                    {`roles: {decode: {max: null}}`, "spec.roles.decode.max", "Required value"},
@@ -201,7 +213,7 @@ func TestRefusals(t *testing.T) {
 			"spec.signals.nats.auth", "set exactly one of credentials, nkey, token, and username with password"},
 		"no way into NATS":       {`signals: {nats: {url: "nats://n:4222", auth: {}}}`, "spec.signals.nats.auth", "set exactly one of"},
 		"NATS user alone":        {`signals: {nats: {url: "nats://n:4222", auth: {username: {name: a, key: b}}}}`, "spec.signals.nats.auth", "username and password belong together"},
-		"two names of a stream":  {`signals: {nats: {url: "nats://n:4222", stream: x, dynamoNamespace: y}}`, "spec.signals.nats", "leave stream out"},
+		"two names of a stream":  {`signals: {nats: {url: "nats://n:4222", stream: x, dynamoNamespace: d}}`, "spec.signals.nats", "leave stream out"},
 		"monitoring with a path": {`signals: {nats: {url: "nats://n:4222", monitoring: "http://n:8222/jsz"}}`, "spec.signals.nats.monitoring", "without user or path"},
 		"etcd with a user":       {`signals: {etcd: {endpoints: ["http://me@etcd:2379"], prefillPrefix: a, decodePrefix: b}}`, "spec.signals.etcd.endpoints", "without user or path"},
 		"etcd without a prefix":  {`signals: {etcd: {endpoints: ["http://etcd:2379"], prefillPrefix: a}}`, "spec.signals.etcd.decodePrefix", "Required value"},
