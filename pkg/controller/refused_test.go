@@ -95,7 +95,7 @@ func TestWhatIsWrongIsSaidAndNothingIsWritten(t *testing.T) {
 		},
 		"group missing": {
 			service: func(s *fakeService) {
-				s.observe = &workload.MissingError{Namespace: "default", Group: "dynamo-pd", Why: "does not exist"}
+				s.observe = &workload.MissingError{What: "RoleBasedGroup default/dynamo-pd", Why: "does not exist"}
 			},
 			condition: v1alpha1.ConditionTargetFound, status: metav1.ConditionFalse, reason: ReasonTargetMissing,
 			says: []string{"RoleBasedGroup default/dynamo-pd does not exist"},
@@ -194,7 +194,7 @@ func TestUnreadTargetKeepsWhatWasSeen(t *testing.T) {
 	if status.GPUs.Held != 6 {
 		t.Errorf("%d GPUs held; want the 6 that were seen last", status.GPUs.Held)
 	}
-	w.service.observe = &workload.MissingError{Namespace: "default", Group: "dynamo-pd", Why: "does not exist"}
+	w.service.observe = &workload.MissingError{What: "RoleBasedGroup default/dynamo-pd", Why: "does not exist"}
 	status = w.rounds(1).Status
 	if got := status.Roles.Prefill; got.Ready != 0 || got.Current != 0 || status.GPUs.Held != 0 {
 		t.Errorf("the group is gone and the status says %+v, %d GPUs", got, status.GPUs.Held)

@@ -40,12 +40,12 @@ func (a *adapter) bound() bool {
 // was made by hand is written in the group itself.
 func (w *Workload) readAdapters(ctx context.Context, g *group) (map[string]*adapter, error) {
 	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(AdapterKind)
+	list.SetGroupVersionKind(g.kinds.adapter())
 	if err := w.live.List(ctx, list, client.InNamespace(g.Namespace)); err != nil {
 		if meta.IsNoMatchError(err) {
 			return nil, nil
 		}
-		return nil, fmt.Errorf("list the scaling adapters of RoleBasedGroup %s/%s: %w", g.Namespace, g.Name, err)
+		return nil, fmt.Errorf("list the scaling adapters of %s: %w", g.what(), err)
 	}
 	adapters := map[string]*adapter{}
 	for i := range list.Items {

@@ -19,7 +19,7 @@ func TestApply(t *testing.T) {
 		resource   = schema.GroupResource{Group: "workloads.x-k8s.io", Resource: "rolebasedgroups"}
 		testFailed = apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "patch", resource, "dynamo-pd", "testing path /spec/replicas failed", 0, true)
 		conflict   = apierrors.NewConflict(resource, "dynamo-pd", errors.New("modified"))
-		badValue   = apierrors.NewInvalid(GroupKind.GroupKind(), "dynamo-pd", field.ErrorList{field.Invalid(field.NewPath("spec", "replicas"), 9, "too many")})
+		badValue   = apierrors.NewInvalid(modern.group().GroupKind(), "dynamo-pd", field.ErrorList{field.Invalid(field.NewPath("spec", "replicas"), 9, "too many")})
 	)
 	const patchPrefill = `RoleBasedGroup dynamo-pd application/json-patch+json [{"op":"test","path":"/metadata/uid","value":"group-1"},` +
 		`{"op":"test","path":"/spec/roles/1/name","value":"prefill"},{"op":"test","path":"/spec/roles/1/replicas","value":2},{"op":"add","path":"/spec/roles/1/replicas","value":3}]`

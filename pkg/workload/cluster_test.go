@@ -3,11 +3,15 @@ package workload
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -34,8 +38,13 @@ var (
 	now     = time.Date(2026, 5, 4, 3, 0, 0, 0, time.UTC)
 	created = now.Add(-time.Hour)
 
-	roleInstanceKind = groupVersion.WithKind("RoleInstance")
-	statefulSetKind  = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "StatefulSet"}
+	modern         = kinds{"v1alpha2"}
+	legacy         = kinds{"v1alpha1"}
+	instanceGVK    = modern.of(roleInstanceKind)
+	roleSetGVK     = modern.of("RoleInstanceSet")
+	statefulSetGVK = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "StatefulSet"}
+
+	roleScalerGVK = schema.GroupVersionKind{Group: roleScalerKind.Group, Version: "v1", Kind: roleScalerKind.Kind}
 
 	target = Target{
 		Namespace: "default", Group: "dynamo-pd", FrontendRole: "processor",
@@ -53,6 +62,8 @@ type cluster struct {
 	reads []string
 	// nodesAllowed is the answer to whether nodes may be read.
 	nodesAllowed bool
+	// versions of RBG are those that are served, the stored one first.
+	versions []string
 	// writes are the JSON patches, and refuse the answer to them.
 	writes []string
 	refuse error
@@ -63,7 +74,7 @@ type cluster struct {
 // makes of it. No pods.
 func dynamoPD(t testing.TB) *cluster {
 	t.Helper()
-	c := &cluster{t: t, forbidden: map[string]bool{}}
+	c := &cluster{t: t, forbidden: map[string]bool{}, versions: []string{"v1alpha2", "v1alpha1"}}
 	c.add(`
 apiVersion: workloads.x-k8s.io/v1alpha2
 kind: RoleBasedGroup
@@ -165,7 +176,7 @@ func (c *cluster) pod(role, name string, changes ...func(*corev1.Pod)) {
 				groupLabels[0]: "dynamo-pd", roleLabels[0]: role, instanceLabels[0]: name,
 				"rbg.workloads.x-k8s.io/role-instance-index": "1", // wrong on purpose, as RBG writes it
 			},
-			OwnerReferences: []metav1.OwnerReference{owner(roleInstanceKind, name, instance)},
+			OwnerReferences: []metav1.OwnerReference{owner(instanceGVK, name, instance)},
 		},
 		Spec: corev1.PodSpec{NodeName: "gpu-0", Containers: []corev1.Container{{Name: "engine"}}},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "127.244.0.9", Conditions: []corev1.PodCondition{
@@ -180,7 +191,7 @@ func (c *cluster) pod(role, name string, changes ...func(*corev1.Pod)) {
 	}
 	c.objects = append(c.objects, pod)
 	if ref := controllerOf(pod.OwnerReferences); ref != nil && ref.UID == instance {
-		c.owns(roleInstanceKind, name, instance, owner(roleSetKind, "dynamo-pd-"+role, types.UID("set-"+role)))
+		c.owns(instanceGVK, name, instance, owner(roleSetGVK, "dynamo-pd-"+role, types.UID("set-"+role)))
 	}
 }
 
@@ -260,7 +271,10 @@ func (c *cluster) client() client.Client {
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		c.t.Fatal(err)
 	}
-	for _, kind := range []schema.GroupVersionKind{GroupKind, AdapterKind, policyKind, roleSetKind, roleInstanceKind} {
+	for _, kind := range []schema.GroupVersionKind{
+		modern.group(), modern.adapter(), modern.of(policyKind), roleSetGVK, instanceGVK, legacy.group(), legacy.adapter(),
+		scaledObjectKind, autoScalerKind, localQueueKind, clusterQueueKind, roleScalerGVK,
+	} {
 		scheme.AddKnownTypeWithName(kind, &unstructured.Unstructured{})
 		scheme.AddKnownTypeWithName(kind.GroupVersion().WithKind(kind.Kind+"List"), &unstructured.UnstructuredList{})
 	}
@@ -301,7 +315,22 @@ func (c *cluster) write(object client.Object, sub string, patch client.Patch) er
 // workload returns a Workload on the cluster as it is now.
 func (c *cluster) workload() *Workload {
 	api := c.client()
-	return New(api, api)
+	return New(api, api, WithDiscovery(discovery(c.versions)))
+}
+
+// discovery answers which versions of RoleBasedGroup are served: these, of
+// which the first is stored.
+type discovery []string
+
+func (d discovery) ServerResourcesForGroupVersionWithContext(_ context.Context, groupVersion string) (*metav1.APIResourceList, error) {
+	version := strings.TrimPrefix(groupVersion, rbgGroup+"/")
+	if !slices.Contains(d, version) {
+		return nil, apierrors.NewNotFound(schema.GroupResource{}, "")
+	}
+	return &metav1.APIResourceList{APIResources: []metav1.APIResource{
+		{Kind: groupKind, Name: "rolebasedgroups/status"},
+		{Kind: groupKind, Name: "rolebasedgroups", StorageVersionHash: storageHash(d[0])},
+	}}, nil
 }
 
 // observe observes the running example once.
@@ -312,4 +341,12 @@ func (c *cluster) observe() Observation {
 		c.t.Fatal(err)
 	}
 	return o
+}
+
+// wantWrites fails unless exactly these writes were made.
+func (c *cluster) wantWrites(want ...string) {
+	c.t.Helper()
+	if diff := cmp.Diff(want, c.writes); diff != "" {
+		c.t.Errorf("writes (-want +got):\n%s", diff)
+	}
 }

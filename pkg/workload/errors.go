@@ -4,13 +4,11 @@ import "fmt"
 
 // MissingError says that the target does not exist, or no longer.
 type MissingError struct {
-	Namespace, Group string
-	Why              string
+	What string // kind, namespace and name
+	Why  string
 }
 
-func (e *MissingError) Error() string {
-	return fmt.Sprintf("RoleBasedGroup %s/%s %s", e.Namespace, e.Group, e.Why)
-}
+func (e *MissingError) Error() string { return e.What + " " + e.Why }
 
 // NotBoundError says that a role's scaling adapter exists and is not bound
 // yet: a count written now would be overwritten when it binds.

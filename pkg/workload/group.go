@@ -2,8 +2,10 @@ package workload
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -14,17 +16,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// The kinds of RBG that are read. Their Go types cannot be imported (the module
-// does not resolve, and pins other versions of Kubernetes), so small views of
-// the fields in use stand in for them.
-var (
-	groupVersion   = schema.GroupVersion{Group: "workloads.x-k8s.io", Version: "v1alpha2"}
-	GroupKind      = groupVersion.WithKind("RoleBasedGroup")
-	AdapterKind    = groupVersion.WithKind("RoleBasedGroupScalingAdapter")
-	policyKind     = groupVersion.WithKind("CoordinatedPolicy")
-	roleSetKind    = groupVersion.WithKind("RoleInstanceSet")
-	deploymentKind = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
+// The kinds of RBG that are read, besides those of versions.go. Their Go types
+// cannot be imported (the module does not resolve, and pins other versions of
+// Kubernetes), so small views of the fields in use stand in for them.
+const (
+	adapterKind = "RoleBasedGroupScalingAdapter"
+	policyKind  = "CoordinatedPolicy" // v1alpha2 only; a field of the group before
 )
+
+var deploymentKind = schema.GroupKind{Group: "apps", Kind: "Deployment"}
 
 // Annotations of a role.
 const (
@@ -32,13 +32,23 @@ const (
 	instancePatternAnnotation = "rbg.workloads.x-k8s.io/role-instance-pattern"
 )
 
-// group is what is read of a RoleBasedGroup.
+// group is a RoleBasedGroup, in the words of v1alpha2 whichever version was read.
 type group struct {
+	groupObject
+	kinds kinds
+}
+
+// groupObject is what is read of a RoleBasedGroup.
+type groupObject struct {
 	metav1.ObjectMeta `json:"metadata"`
 
 	Spec struct {
 		Roles         []role         `json:"roles"`
 		RoleTemplates []roleTemplate `json:"roleTemplates"`
+		// Coordination and PodGroupPolicy are v1alpha1's; v1alpha2 has an object
+		// of its own for the one and annotations for the other.
+		Coordination   []policyRule   `json:"coordination"`
+		PodGroupPolicy map[string]any `json:"podGroupPolicy"`
 	} `json:"spec"`
 	Status struct {
 		RoleStatuses []struct {
@@ -65,24 +75,64 @@ type role struct {
 }
 
 // readGroup reads the target. A group that is missing, or on its way out, is a *MissingError.
-func (w *Workload) readGroup(ctx context.Context, t Target) (*group, error) {
-	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(GroupKind)
-	err := w.live.Get(ctx, client.ObjectKey{Namespace: t.Namespace, Name: t.Group}, u)
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil, &MissingError{t.Namespace, t.Group, "does not exist"}
-	case meta.IsNoMatchError(err):
-		return nil, &MissingError{t.Namespace, t.Group, "cannot exist: this cluster does not serve RoleBasedGroup of " + groupVersion.String() + " (RBG v0.7 or later)"}
-	case err != nil:
-		return nil, fmt.Errorf("read RoleBasedGroup %s/%s: %w", t.Namespace, t.Group, err)
+func (w *Workload) readGroup(ctx context.Context, t Target, now time.Time) (*group, error) {
+	kinds, err := w.rbg(ctx, now)
+	if errors.Is(err, errNotServed) {
+		return nil, &MissingError{What: t.what(), Why: "cannot exist: " + err.Error()}
 	}
-	g := &group{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, g); err != nil {
-		return nil, fmt.Errorf("RoleBasedGroup %s/%s cannot be understood: %w", t.Namespace, t.Group, err)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", t.what(), err)
+	}
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(kinds.group())
+	err = w.live.Get(ctx, client.ObjectKey{Namespace: t.Namespace, Name: t.Group}, u)
+	switch {
+	case apierrors.IsNotFound(err) && missesKind(err), meta.IsNoMatchError(err):
+		w.forgetVersion()
+		return nil, &MissingError{What: t.what(), Why: "cannot be read: the cluster no longer serves it in " + rbgGroup + "/" + kinds.version}
+	case apierrors.IsNotFound(err):
+		return nil, &MissingError{What: t.what(), Why: "does not exist"}
+	case err != nil:
+		return nil, fmt.Errorf("read %s: %w", t.what(), err)
+	}
+	g, err := groupOf(u.Object, kinds)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be understood: %w", t.what(), err)
 	}
 	if g.DeletionTimestamp != nil {
-		return nil, &MissingError{t.Namespace, t.Group, "is being deleted"}
+		return nil, &MissingError{What: t.what(), Why: "is being deleted"}
+	}
+	return g, nil
+}
+
+// missesKind reports whether an API server's "not found" is about the kind and
+// not about one object: it then names no object.
+func missesKind(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && (status.Status().Details == nil || status.Status().Details.Name == "")
+}
+
+// groupOf takes a group as the API server has it.
+func groupOf(object map[string]any, kinds kinds) (*group, error) {
+	g := &group{kinds: kinds}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object, &g.groupObject); err != nil {
+		return nil, err
+	}
+	if !kinds.legacy() {
+		// An old field that someone left in a new group means nothing.
+		g.Spec.Coordination, g.Spec.PodGroupPolicy = nil, nil
+		return g, nil
+	}
+	var old struct {
+		Spec struct {
+			Roles []legacyRole `json:"roles"`
+		} `json:"spec"`
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object, &old); err != nil {
+		return nil, err
+	}
+	for i := range g.Spec.Roles {
+		g.Spec.Roles[i].modernise(&old.Spec.Roles[i])
 	}
 	return g, nil
 }
@@ -103,8 +153,11 @@ func (g *group) missingRole(name string) string {
 	for i := range g.Spec.Roles {
 		names = append(names, g.Spec.Roles[i].Name)
 	}
-	return fmt.Sprintf("RoleBasedGroup %s/%s has no role %q; it has %s", g.Namespace, g.Name, name, strings.Join(names, ", "))
+	return fmt.Sprintf("%s has no role %q; it has %s", g.what(), name, strings.Join(names, ", "))
 }
+
+// what names the group in a sentence.
+func (g *group) what() string { return groupKind + " " + g.Namespace + "/" + g.Name }
 
 // replicas is the role's own count; the API server's default is 1.
 func (r *role) replicas() int {
@@ -114,20 +167,20 @@ func (r *role) replicas() int {
 	return int(*r.Replicas)
 }
 
-// workloadKind is the kind of object that carries the role's pods.
-func (r *role) workloadKind() schema.GroupVersionKind {
+// workloadKind is the kind of object that carries a role's pods.
+func (g *group) workloadKind(r *role) schema.GroupVersionKind {
 	value := r.Annotations[workloadTypeAnnotation]
 	slash := strings.LastIndex(value, "/")
 	if slash <= 0 {
-		return roleSetKind
+		return g.kinds.defaultWorkload()
 	}
 	return schema.FromAPIVersionAndKind(value[:slash], value[slash+1:])
 }
 
 // stateless reports whether the role's replicas have no identity, so that any
 // of them may go first.
-func (r *role) stateless() bool {
-	return r.Annotations[instancePatternAnnotation] == "Stateless" || r.workloadKind().GroupKind() == deploymentKind.GroupKind()
+func (g *group) stateless(r *role) bool {
+	return r.Annotations[instancePatternAnnotation] == "Stateless" || g.workloadKind(r).GroupKind() == deploymentKind
 }
 
 // workloadName is the name that RBG gives to the workload and to the adapter of a role.

@@ -4,9 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -102,19 +101,23 @@ type policyRule struct {
 	} `json:"strategy"`
 }
 
-// readPolicy reads the CoordinatedPolicy of the group, which bears its name;
-// nil where there is none or it may not be read.
-func (w *Workload) readPolicy(ctx context.Context, g *group) (*policy, error) {
-	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(policyKind)
-	err := w.live.Get(ctx, client.ObjectKey{Namespace: g.Namespace, Name: g.Name}, u)
-	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || meta.IsNoMatchError(err) {
-		return nil, nil
+// readPolicy reads the CoordinatedPolicy of the group, which bears its name, or
+// v1alpha1's own field of it; nil where there is none or it may not be read.
+func (w *Workload) readPolicy(ctx context.Context, g *group, now time.Time) (*policy, error) {
+	p := &policy{}
+	if g.kinds.legacy() {
+		p.Spec.Policies = g.Spec.Coordination
+		return p, nil
 	}
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(g.kinds.of(policyKind))
+	found, err := w.getOptional(ctx, now, client.ObjectKey{Namespace: g.Namespace, Name: g.Name}, u)
 	if err != nil {
 		return nil, fmt.Errorf("read CoordinatedPolicy %s/%s: %w", g.Namespace, g.Name, err)
 	}
-	p := &policy{}
+	if !found {
+		return nil, nil
+	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, p); err != nil {
 		return nil, fmt.Errorf("CoordinatedPolicy %s/%s cannot be understood: %w", g.Namespace, g.Name, err)
 	}

@@ -46,10 +46,7 @@ func instanceName(pod *corev1.Pod) string {
 
 // isLeader reports whether a pod is the one of its replica that serves. Only
 // leader-worker replicas have pods that do not.
-func isLeader(pod *corev1.Pod, r *role) bool {
-	if r == nil || r.LeaderWorker == nil {
-		return true
-	}
+func isLeader(pod *corev1.Pod) bool {
 	index := labelOf(pod, componentLabels)
 	if index == "" {
 		index = pod.Labels[lwsWorkerLabel]

@@ -3,13 +3,14 @@ package workload
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -19,35 +20,44 @@ const gpuProductLabel = "nvidia.com/gpu.product"
 // permissionAge is how long an answer about permissions is believed.
 const permissionAge = 5 * time.Minute
 
-// permission remembers whether nodes and all pods may be read. It must be asked
-// for: a cache without permission does not fail, it waits for ever.
+// permission remembers whether something may be listed and watched. It must be
+// asked for: a cache without permission does not fail, it waits for ever.
 type permission struct {
 	allowed bool
 	asked   time.Time
 }
 
-// mayReadNodes reports whether nodes, and pods of all namespaces, may be listed and watched.
-func (w *Workload) mayReadNodes(ctx context.Context, now time.Time) (bool, error) {
+// mayWatch reports whether all of the resources of the core group may be listed
+// and watched in all namespaces.
+func (w *Workload) mayWatch(ctx context.Context, now time.Time, resources ...string) (bool, error) {
+	for _, resource := range resources {
+		allowed, err := w.mayWatchOne(ctx, now, resource)
+		if err != nil || !allowed {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (w *Workload) mayWatchOne(ctx context.Context, now time.Time, resource string) (bool, error) {
 	w.mu.Lock()
-	known := w.nodes
+	known := w.may[resource]
 	w.mu.Unlock()
 	if !known.asked.IsZero() && now.Sub(known.asked) < permissionAge && !now.Before(known.asked) {
 		return known.allowed, nil
 	}
 	allowed := true
-	for _, resource := range []string{"nodes", "pods"} {
-		for _, verb := range []string{"list", "watch"} {
-			review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
-				ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Resource: resource},
-			}}
-			if err := w.writer.Create(ctx, review); err != nil && !apierrors.IsForbidden(err) {
-				return false, fmt.Errorf("ask whether %s may be read: %w", resource, err)
-			}
-			allowed = allowed && review.Status.Allowed
+	for _, verb := range []string{"list", "watch"} {
+		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Resource: resource},
+		}}
+		if err := w.writer.Create(ctx, review); err != nil && !apierrors.IsForbidden(err) {
+			return false, fmt.Errorf("ask whether %s may be read: %w", resource, err)
 		}
+		allowed = allowed && review.Status.Allowed
 	}
 	w.mu.Lock()
-	w.nodes = permission{allowed, now}
+	w.may[resource] = permission{allowed, now}
 	w.mu.Unlock()
 	return allowed, nil
 }
@@ -56,12 +66,13 @@ func (w *Workload) mayReadNodes(ctx context.Context, now time.Time) (bool, error
 type nodeView struct {
 	free    map[string]int    // GPUs that no pod has claimed, of nodes where the service may run
 	product map[string]string // type of GPU, of every node that names it
+	nodes   map[string]*corev1.Node
 }
 
 // readNodes counts the free GPUs of the nodes that one of the shapes may run on.
 // It is nil where nodes may not be read.
 func (w *Workload) readNodes(ctx context.Context, now time.Time, shapes []shape) (*nodeView, error) {
-	allowed, err := w.mayReadNodes(ctx, now)
+	allowed, err := w.mayWatch(ctx, now, "nodes", "pods")
 	if err != nil || !allowed {
 		return nil, err
 	}
@@ -79,9 +90,10 @@ func (w *Workload) readNodes(ctx context.Context, now time.Time, shapes []shape)
 			claimed[pod.Spec.NodeName] += gpusOf(&pod.Spec)
 		}
 	}
-	view := &nodeView{free: map[string]int{}, product: map[string]string{}}
+	view := &nodeView{free: map[string]int{}, product: map[string]string{}, nodes: map[string]*corev1.Node{}}
 	for i := range nodes.Items {
 		node := &nodes.Items[i]
+		view.nodes[node.Name] = node
 		if product := node.Labels[gpuProductLabel]; product != "" {
 			view.product[node.Name] = product
 		}
@@ -95,8 +107,7 @@ func (w *Workload) readNodes(ctx context.Context, now time.Time, shapes []shape)
 }
 
 // takesPods reports whether a node is ready and not cordoned. Taints of the
-// cluster's own making, which no service tolerates, rule a node out; others,
-// such as those that keep GPU nodes for GPU pods, do not.
+// cluster's own making say the same, and are tolerated for a while only.
 func takesPods(node *corev1.Node) bool {
 	if node.Spec.Unschedulable || node.DeletionTimestamp != nil {
 		return false
@@ -114,14 +125,27 @@ func takesPods(node *corev1.Node) bool {
 	return false
 }
 
-// suits reports whether one of the shapes' node selectors matches the node.
+// suits reports whether pods of one of the shapes may run on the node.
 func suits(node *corev1.Node, shapes []shape) bool {
-	for _, s := range shapes {
-		if s.gpus > 0 && labels.SelectorFromSet(s.nodeSelector).Matches(labels.Set(node.Labels)) {
-			return true
+	return slices.ContainsFunc(shapes, func(s shape) bool { return s.gpus > 0 && s.place.allows(node) })
+}
+
+// unfit lists those nodes with free GPUs, or with pods of the service, on which
+// pods of a shape cannot run.
+func (v *nodeView) unfit(s shape, ofService []string) []string {
+	if v == nil || s.gpus == 0 {
+		return nil
+	}
+	names := slices.AppendSeq(slices.Clone(ofService), maps.Keys(v.free))
+	slices.Sort(names)
+	var unfit []string
+	for _, name := range slices.Compact(names) {
+		// A node that is not in the cache yet is not known to be unfit.
+		if node := v.nodes[name]; node != nil && !(takesPods(node) && s.place.allows(node)) {
+			unfit = append(unfit, name)
 		}
 	}
-	return false
+	return unfit
 }
 
 // productOf is the type of GPU of a role: that of the nodes of its pods, else
@@ -134,7 +158,7 @@ func (v *nodeView) productOf(nodes []string, s shape) string {
 			}
 		}
 	}
-	if product := s.nodeSelector[gpuProductLabel]; product != "" || v == nil {
+	if product := s.place.nodeSelector[gpuProductLabel]; product != "" || v == nil {
 		return product
 	}
 	only := ""

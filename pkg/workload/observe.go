@@ -6,11 +6,26 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
 
 // scaledRoles are the planner's roles, in the order of every list here.
 var scaledRoles = [2]planner.Role{planner.Prefill, planner.Decode}
+
+// sight is what one observation gathers before it is put together.
+type sight struct {
+	o       *Observation
+	views   map[planner.Role]*roleView
+	members []member
+	// leader reports whether a pod speaks for its replica.
+	leader func(member) bool
+	// held and writer answer for one role; they are asked when all pods are known.
+	held, heldUp, writer func(*roleView) string
+}
 
 // Observe returns the target as it is now. A target that does not exist is a
 // *MissingError; a role that does not exist is its Pool's Missing. Any other
@@ -20,67 +35,186 @@ func (w *Workload) Observe(ctx context.Context, t Target, now time.Time) (Observ
 	state.mu.Lock()
 	defer state.mu.Unlock()
 
-	g, err := w.readGroup(ctx, t)
+	look := w.seeGroup
+	if t.Scales != nil {
+		look = w.seeScales
+	}
+	s, err := look(ctx, t, state, now)
 	if err != nil {
 		return Observation{}, err
 	}
-	state.begin(g)
+	state.begin(s.o.UID)
+	state.pods = map[planner.Role][]candidate{}
+	for _, r := range scaledRoles {
+		view := s.views[r]
+		view.observe(membersOf(s.members, view.name))
+		view.startup(state.startups[r], now)
+		state.pods[r] = view.candidates()
+	}
+	nodes, err := w.readNodes(ctx, now, []shape{s.views[planner.Prefill].shape, s.views[planner.Decode].shape})
+	if err != nil {
+		return Observation{}, err
+	}
+	quota, err := w.readQuotas(ctx, t, now, s)
+	if err != nil {
+		return Observation{}, err
+	}
+	w.conclude(t, s, nodes, quota)
+	return *s.o, nil
+}
+
+// conclude puts the observation together.
+func (w *Workload) conclude(t Target, s *sight, nodes *nodeView, quota *Allowance) {
+	o := s.o
+	o.Pods, o.QuotaGPUs = s.podsOf(t), quota
+	o.Startup, o.GraceSeconds, o.Stateless = map[planner.Role]Startup{}, map[planner.Role]int64{}, map[planner.Role]bool{}
+	if nodes != nil {
+		o.FreeGPUsByNode = nodes.free
+	}
+	for _, r := range scaledRoles {
+		view := s.views[r]
+		if view.pool.Missing == "" {
+			view.pool.Writer = s.writer(view)
+			view.pool.Held = firstOf(view.notBound, view.unknownPods, s.held(view))
+			view.pool.HeldUp = s.heldUp(view)
+			if view.stateless {
+				o.Stateless[r] = true
+			}
+			if view.shape.pods > 0 {
+				o.GraceSeconds[r] = view.shape.graceSeconds
+			}
+		}
+		view.pool.GPUType = nodes.productOf(view.nodes(), view.shape)
+		view.pool.NotOn = nodes.unfit(view.shape, s.nodes())
+		view.waiting()
+		o.Startup[r] = view.starts
+		o.Problems = append(o.Problems, view.problems...)
+	}
+	o.Prefill, o.Decode = s.views[planner.Prefill].pool, s.views[planner.Decode].pool
+}
+
+// seeGroup reads a RoleBasedGroup and its pods.
+func (w *Workload) seeGroup(ctx context.Context, t Target, state *state, now time.Time) (*sight, error) {
+	g, err := w.readGroup(ctx, t, now)
+	if err != nil {
+		return nil, err
+	}
 	adapters, err := w.readAdapters(ctx, g)
 	if err != nil {
-		return Observation{}, err
+		return nil, err
 	}
-	policy, err := w.readPolicy(ctx, g)
+	policy, err := w.readPolicy(ctx, g, now)
 	if err != nil {
-		return Observation{}, err
+		return nil, err
 	}
 	carriers, err := w.readCarriers(ctx, t, g)
 	if err != nil {
-		return Observation{}, err
+		return nil, err
 	}
 	// Pods are read after the counts: of a change in between, the larger number
 	// of GPUs is seen, whichever way it went.
 	members, foreigners, err := w.members(ctx, g, state)
 	if err != nil {
-		return Observation{}, err
+		return nil, err
 	}
-	writers, err := w.readWriters(ctx, t)
+	writers, err := w.readWriters(ctx, t, now)
 	if err != nil {
-		return Observation{}, err
+		return nil, err
 	}
+	s := &sight{o: &Observation{UID: g.UID}, views: map[planner.Role]*roleView{}, members: members}
+	s.leader = func(m member) bool {
+		r := g.role(m.role)
+		return r == nil || r.LeaderWorker == nil || isLeader(m.Pod)
+	}
+	state.paths = map[planner.Role]*writePath{}
+	for _, r := range scaledRoles {
+		name := t.Roles[r]
+		view := &roleView{planner: r, name: name, missing: g.missingRole(name)}
+		if role := g.role(name); role != nil {
+			view.missing = ""
+			view.desired, view.notBound = desired(role, adapters[name])
+			view.rollout = carriers[name].rollingOut()
+			view.stateless = g.stateless(role)
+			view.shape, view.shapeErr = g.shapeOf(role)
+			state.paths[r] = g.path(name, adapters[name])
+		}
+		if n := foreigners[name]; n > 0 {
+			view.problem(ProblemForeignPods, fmt.Sprintf("%d pods carry the labels of role %s and belong to something else: they are not counted", n, name))
+		}
+		s.views[r] = view
+	}
+	s.held = func(v *roleView) string {
+		return firstOf(g.heldByDependency(v.name, carriers), policy.heldByPolicy(v.name, s.progress()))
+	}
+	s.heldUp = func(v *roleView) string { return g.heldByGang(v.name, s.members) }
+	s.writer = func(v *roleView) string { return writers.ofRole(t, g, g.role(v.name), adapters[v.name]) }
+	return s, nil
+}
 
-	o := Observation{UID: g.UID, Pods: podsOf(t, g, members)}
-	views := map[planner.Role]*roleView{}
-	for _, r := range scaledRoles {
-		view := &roleView{planner: r, name: t.Roles[r], group: g, adapter: adapters[t.Roles[r]], carrier: carriers[t.Roles[r]]}
-		view.observe(membersOf(members, view.name))
-		view.startup(state.startups[r], now)
-		if n := foreigners[view.name]; n > 0 {
-			view.problem(ProblemForeignPods, fmt.Sprintf("%d pods carry the labels of role %s and belong to something else: they are not counted", n, view.name))
+// seeScales reads the objects that the target names, their scales and their pods.
+func (w *Workload) seeScales(ctx context.Context, t Target, state *state, now time.Time) (*sight, error) {
+	objects := map[planner.Role]*scaled{}
+	for _, r := range []planner.Role{planner.Prefill, planner.Decode, FrontendRole} {
+		ref, ok := t.Scales[r]
+		if !ok {
+			continue
 		}
-		views[r] = view
+		s, err := w.readScaled(ctx, t, ref)
+		if err != nil {
+			return nil, err
+		}
+		objects[r] = s
 	}
-	nodes, err := w.readNodes(ctx, now, []shape{views[planner.Prefill].shape, views[planner.Decode].shape})
+	var pods corev1.PodList
+	if err := w.reader.List(ctx, &pods, client.InNamespace(t.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list the pods of %s: %w", t.what(), err)
+	}
+	writers, err := w.readWriters(ctx, t, now)
 	if err != nil {
-		return Observation{}, err
+		return nil, err
 	}
-	if nodes != nil {
-		o.FreeGPUsByNode = nodes.free
-	}
-	progress := map[string]progress{}
-	for _, view := range views {
-		progress[view.name] = progressOf(view.pool.Desired, view.pool.Replicas)
-	}
-	for _, r := range scaledRoles {
-		view := views[r]
-		if view.pool.Missing == "" {
-			view.pool.Writer = writers.of(t, g, view.role, view.adapter)
-			view.pool.Held = firstOf(view.notBound, g.heldByDependency(view.name, carriers), policy.heldByPolicy(view.name, progress))
+	s := &sight{o: &Observation{UID: uidOf(objects)}, views: map[planner.Role]*roleView{}}
+	s.leader = func(m member) bool { return isLeader(m.Pod) }
+	owners := map[planner.Role]ownerMemory{}
+	state.paths = map[planner.Role]*writePath{}
+	for r, object := range objects {
+		name := t.roleName(r)
+		next := ownerMemory{}
+		members, foreigners, known, err := w.membersOfScale(ctx, object, name, pods.Items, state.owners[object.object.GetUID()], next)
+		if err != nil {
+			return nil, err
 		}
-		view.pool.GPUType = nodes.productOf(view.nodes(), view.shape)
-		o.Problems = append(o.Problems, view.problems...)
+		owners[r] = next
+		s.members = append(s.members, members...)
+		if r == FrontendRole {
+			continue
+		}
+		view := &roleView{
+			planner: r, name: name, desired: int(object.scale.Spec.Replicas), unset: object.unset,
+			rollout: object.carrier.rollingOut() || severalRevisions(members), stateless: object.stateless(),
+		}
+		var templated bool
+		view.shape, templated, view.shapeErr = object.shape()
+		view.byPods = !templated
+		if !known {
+			view.unknownPods = fmt.Sprintf("which pods %s has is not known: its scale has no selector that can be used, and no pod names it as owner", name)
+			view.problem(ProblemPodsUnknown, view.unknownPods)
+		}
+		if foreigners > 0 {
+			view.problem(ProblemForeignPods, fmt.Sprintf("%d pods match the selector of %s and belong to something else: they are not counted", foreigners, name))
+		}
+		s.views[r] = view
+		state.paths[r] = object.path()
 	}
-	o.Prefill, o.Decode = views[planner.Prefill].pool, views[planner.Decode].pool
-	return o, nil
+	state.owners = map[types.UID]ownerMemory{}
+	for r, object := range objects {
+		state.owners[object.object.GetUID()] = owners[r]
+	}
+	sortMembers(s.members)
+	nothing := func(*roleView) string { return "" }
+	s.held, s.heldUp = nothing, nothing
+	s.writer = func(v *roleView) string { return writers.ofScale(t, t.Scales[v.planner]) }
+	return s, nil
 }
 
 // readCarriers reads the workload objects of the scaled roles and of all that
@@ -112,87 +246,23 @@ func (w *Workload) readCarriers(ctx context.Context, t Target, g *group) (map[st
 	return carriers, nil
 }
 
-// roleView gathers what is seen of one role.
-type roleView struct {
-	planner planner.Role
-	name    string
-	group   *group
-	role    *role // nil where the group has none
-	adapter *adapter
-	carrier *carrier
-
-	shape    shape
-	notBound string
-	replicas []replica
-	pool     planner.Pool
-	problems []Problem
+// progress is how far each role has come, by name.
+func (s *sight) progress() map[string]progress {
+	of := map[string]progress{}
+	for _, view := range s.views {
+		of[view.name] = progressOf(view.pool.Desired, view.pool.Replicas)
+	}
+	return of
 }
 
-// observe fills the pool from the role and its pods. The pods of a role that
-// was removed still hold their GPUs.
-func (v *roleView) observe(pods []member) {
-	v.role = v.group.role(v.name)
-	v.replicas = groupReplicas(pods)
-	if v.role == nil {
-		v.pool.Missing = v.group.missingRole(v.name)
-	} else {
-		v.pool.Desired, v.notBound = desired(v.role, v.adapter)
-		v.pool.Rollout = v.carrier.rollingOut()
-		var err error
-		if v.shape, err = v.group.shapeOf(v.role); err != nil {
-			v.problem(ProblemTemplate, err.Error())
-		}
-		v.pool.GPUsPerReplica = v.shape.gpus
-	}
-	v.pool.Replicas = make([]planner.Replica, 0, len(v.replicas))
-	for i := range v.replicas {
-		v.pool.Replicas = append(v.pool.Replicas, v.replicas[i].observe(v.shape, v.pool.Rollout, v.pool.Desired))
-	}
-	v.checkGPUs()
-}
-
-// startup learns from the replicas, then puts them into their order of removal.
-func (v *roleView) startup(s *startups, now time.Time) {
-	s.record(v.replicas, v.pool.Replicas)
-	v.pool.StartupSeconds = s.reading(now, v.name)
-	created := map[string]time.Time{}
-	for i := range v.replicas {
-		created[v.replicas[i].name] = v.replicas[i].firstCreated().Time
-	}
-	removalOrder(v.pool.Replicas, created, v.role != nil && v.role.stateless())
-}
-
-// checkGPUs compares the template with the pods that live. During a rollout
-// they may differ; at any other time something changed the pods on their way in.
-func (v *roleView) checkGPUs() {
-	if v.role == nil || v.pool.Rollout {
-		return
-	}
-	for i := range v.replicas {
-		live := &v.pool.Replicas[i]
-		if v.replicas[i].complete(v.shape) && live.GPUs != v.shape.gpus {
-			v.problem(ProblemGPUsDiffer, fmt.Sprintf("replica %s of role %s holds %d GPUs, its template says %d: the budget counts what the pods hold, and new replicas by the template",
-				live.Name, v.name, live.GPUs, v.shape.gpus))
-			return
-		}
-	}
-}
-
-func (v *roleView) problem(reason, message string) {
-	v.problems = append(v.problems, Problem{Role: v.planner, Reason: reason, Message: message})
-}
-
-// nodes lists the nodes of the role's pods.
-func (v *roleView) nodes() []string {
+// nodes lists the nodes of all pods of the scaled roles that hold GPUs.
+func (s *sight) nodes() []string {
 	var nodes []string
-	for i := range v.replicas {
-		for _, pod := range v.replicas[i].pods {
-			if pod.Spec.NodeName != "" {
-				nodes = append(nodes, pod.Spec.NodeName)
-			}
-		}
+	for _, r := range scaledRoles {
+		nodes = append(nodes, s.views[r].nodes()...)
 	}
-	return nodes
+	slices.Sort(nodes)
+	return slices.Compact(nodes)
 }
 
 func membersOf(members []member, role string) []member {
@@ -206,16 +276,15 @@ func membersOf(members []member, role string) []member {
 }
 
 // podsOf returns the pods of the roles that matter to the target.
-func podsOf(t Target, g *group, members []member) []Pod {
+func (s *sight) podsOf(t Target) []Pod {
 	names := map[string]planner.Role{}
-	if t.FrontendRole != "" {
-		names[t.FrontendRole] = FrontendRole
+	for _, r := range []planner.Role{FrontendRole, planner.Prefill, planner.Decode} {
+		if name := t.roleName(r); name != "" {
+			names[name] = r
+		}
 	}
-	for _, r := range scaledRoles {
-		names[t.Roles[r]] = r
-	}
-	pods := make([]Pod, 0, len(members))
-	for _, m := range members {
+	pods := make([]Pod, 0, len(s.members))
+	for _, m := range s.members {
 		r, ok := names[m.role]
 		if !ok {
 			continue
@@ -223,7 +292,7 @@ func podsOf(t Target, g *group, members []member) []Pod {
 		pods = append(pods, Pod{
 			Role: r, Name: m.Name, Instance: m.instance, UID: m.UID, IP: m.Status.PodIP, Node: m.Spec.NodeName,
 			Ready: podReady(m.Pod) && !m.leaving, Terminating: m.leaving,
-			Leader: isLeader(m.Pod, g.role(m.role)), GPUs: gpusOf(&m.Spec),
+			Leader: s.leader(m), GPUs: gpusOf(&m.Spec),
 		})
 	}
 	slices.SortStableFunc(pods, func(a, b Pod) int { return podOrder(a) - podOrder(b) })

@@ -63,6 +63,9 @@ func TestObserveRunningExample(t *testing.T) {
 			{Role: prefill, Name: "dynamo-pd-prefill-1", Instance: "dynamo-pd-prefill-1", UID: "pod-dynamo-pd-prefill-1", IP: "127.244.0.9", Node: "gpu-1", Ready: true, Leader: true, GPUs: 2},
 			{Role: decode, Name: "dynamo-pd-decode-0", Instance: "dynamo-pd-decode-0", UID: "pod-dynamo-pd-decode-0", IP: "127.244.0.9", Node: "gpu-0", Leader: true, GPUs: 2},
 		},
+		Startup:      map[planner.Role]Startup{prefill: {Total: Quantiles{2, 100 * time.Second, 100 * time.Second}}, decode: {}},
+		GraceSeconds: map[planner.Role]int64{prefill: 30, decode: 30},
+		Stateless:    map[planner.Role]bool{},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("observation (-want +got):\n%s", diff)
@@ -70,7 +73,7 @@ func TestObserveRunningExample(t *testing.T) {
 }
 
 func TestReplicas(t *testing.T) {
-	set := owner(roleSetKind, "dynamo-pd-prefill", "set-prefill")
+	set := owner(roleSetGVK, "dynamo-pd-prefill", "set-prefill")
 	for name, tc := range map[string]struct {
 		build func(*cluster)
 		want  string // of the prefill pool
@@ -101,10 +104,10 @@ func TestReplicas(t *testing.T) {
 			c.pod("prefill", "dynamo-pd-prefill-0-old", leaving, labelled(instanceLabels[0], "dynamo-pd-prefill-0"))
 		}, "2 x 2: prefill-0=ready/2 prefill-0=terminating/2"},
 		"an owner that is gone": {func(c *cluster) {
-			c.pod("prefill", "dynamo-pd-prefill-0", ownedBySomething(owner(roleInstanceKind, "deleted", "deleted")))
+			c.pod("prefill", "dynamo-pd-prefill-0", ownedBySomething(owner(instanceGVK, "deleted", "deleted")))
 		}, "2 x 2: prefill-0=terminating/2"},
 		"pods of a group that was deleted and made again": {func(c *cluster) {
-			c.pod("prefill", "dynamo-pd-prefill-0", ownedBySomething(owner(GroupKind, "dynamo-pd", "group-0")))
+			c.pod("prefill", "dynamo-pd-prefill-0", ownedBySomething(owner(modern.group(), "dynamo-pd", "group-0")))
 		}, "2 x 2: prefill-0=terminating/2"},
 		"nobody's pods": {func(c *cluster) {
 			c.pod("prefill", "by-hand", ownedBySomething())
@@ -124,8 +127,8 @@ func TestReplicas(t *testing.T) {
 			c.pod("prefill", "dynamo-pd-prefill-0", labelled(groupLabels[1], "dynamo-pd", roleLabels[1], "prefill"))
 		}, "2 x 2: prefill-0=ready/2"},
 		"a StatefulSet's pod that is made again holds its GPUs once": {func(c *cluster) {
-			set := owner(statefulSetKind, "dynamo-pd-prefill", "sts")
-			c.owns(statefulSetKind, "dynamo-pd-prefill", "sts", owner(GroupKind, "dynamo-pd", groupUID))
+			set := owner(statefulSetGVK, "dynamo-pd-prefill", "sts")
+			c.owns(statefulSetGVK, "dynamo-pd-prefill", "sts", owner(modern.group(), "dynamo-pd", groupUID))
 			c.role("prefill", `annotations: {rbg.workloads.x-k8s.io/role-workload-type: apps/v1/StatefulSet}`)
 			c.pod("prefill", "dynamo-pd-prefill-1", leaving, ownedBySomething(set))
 			c.pod("prefill", "dynamo-pd-prefill-2", leaving, ownedBySomething(set))
@@ -158,11 +161,11 @@ func TestLeaderWorkerReplicas(t *testing.T) {
 				}
 				all := append([]func(*corev1.Pod){
 					gpus(4), on("gpu-" + index), labelled(instanceLabels[0], instance, componentLabels[0], index),
-					ownedBySomething(owner(roleInstanceKind, instance, types.UID("instance-of-"+instance))),
+					ownedBySomething(owner(instanceGVK, instance, types.UID("instance-of-"+instance))),
 				}, changes...)
 				c.pod("decode", name, all...)
 			}
-			c.owns(roleInstanceKind, instance, types.UID("instance-of-"+instance), owner(roleSetKind, "dynamo-pd-decode", "set-decode"))
+			c.owns(instanceGVK, instance, types.UID("instance-of-"+instance), owner(roleSetGVK, "dynamo-pd-decode", "set-decode"))
 		}
 	}
 	type changes = map[string][]func(*corev1.Pod)
@@ -325,13 +328,28 @@ func TestMissing(t *testing.T) {
 		wantMissing(t, c, "RoleBasedGroup default/dynamo-pd is being deleted")
 	})
 	t.Run("definition of groups", func(t *testing.T) {
-		api := interceptor.NewClient(dynamoPD(t).client().(client.WithWatch), interceptor.Funcs{
-			Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
-				return &meta.NoKindMatchError{GroupKind: GroupKind.GroupKind(), SearchedVersions: []string{"v1alpha2"}}
+		c := dynamoPD(t)
+		c.versions = []string{"v1beta7"}
+		wantMissing(t, c, "RoleBasedGroup default/dynamo-pd cannot exist: this cluster does not serve RoleBasedGroup of workloads.x-k8s.io in a version that is understood: allowed is v1alpha2 or v1alpha1")
+	})
+	t.Run("definition that goes under a running controller", func(t *testing.T) {
+		c := dynamoPD(t)
+		w := c.workload()
+		gone := false
+		w.live = interceptor.NewClient(c.client().(client.WithWatch), interceptor.Funcs{
+			Get: func(ctx context.Context, through client.WithWatch, key client.ObjectKey, o client.Object, options ...client.GetOption) error {
+				if gone {
+					return &meta.NoKindMatchError{GroupKind: modern.group().GroupKind(), SearchedVersions: []string{"v1alpha2"}}
+				}
+				return through.Get(ctx, key, o, options...)
 			},
 		})
-		_, err := New(api, api).Observe(t.Context(), target, now)
-		want := "RoleBasedGroup default/dynamo-pd cannot exist: this cluster does not serve RoleBasedGroup of workloads.x-k8s.io/v1alpha2 (RBG v0.7 or later)"
+		if _, err := w.Observe(t.Context(), target, now); err != nil {
+			t.Fatal(err)
+		}
+		gone = true
+		_, err := w.Observe(t.Context(), target, now)
+		want := "RoleBasedGroup default/dynamo-pd cannot be read: the cluster no longer serves it in workloads.x-k8s.io/v1alpha2"
 		if !errors.As(err, new(*MissingError)) || err.Error() != want {
 			t.Errorf("error %v, want a MissingError: %s", err, want)
 		}

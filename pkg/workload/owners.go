@@ -17,8 +17,8 @@ import (
 type belonging int
 
 const (
-	// ours: the chain of controllers ends at this group. Where an owner may not
-	// be read (no permission, a kind that is not served) the labels are believed.
+	// ours: the chain of controllers ends at the scaled object. Where an owner may
+	// not be read (no permission, a kind that is not served) labels are believed.
 	ours belonging = iota
 	// orphaned: an owner in the chain is gone or was replaced by another of the
 	// same name, so the garbage collector will take the pod.
@@ -35,16 +35,18 @@ const maxOwners = 6
 // not change while it lives, so that a steady service costs no reads.
 type ownerMemory map[types.UID]belonging
 
-// belongs follows a pod's controllers up to the group. Answers that come from
-// memory are carried over into next, which keeps no more than is in use.
-func (w *Workload) belongs(ctx context.Context, pod *corev1.Pod, g *group, known, next ownerMemory) (belonging, error) {
+// belongs follows a pod's controllers up to the group, or to another object that
+// is scaled. Answers that come from memory are carried over into next, which
+// keeps no more than is in use. unread is the answer where an owner may not be
+// read: ours where labels say so as well.
+func (w *Workload) belongs(ctx context.Context, pod *corev1.Pod, to types.UID, unread belonging, known, next ownerMemory) (belonging, error) {
 	refs := pod.OwnerReferences
 	var passed []types.UID
 	answer := foreign
 walk:
 	for range maxOwners {
 		for i := range refs {
-			if refs[i].UID == g.UID {
+			if refs[i].UID == to {
 				answer = ours
 				break walk
 			}
@@ -64,7 +66,7 @@ walk:
 		case apierrors.IsNotFound(err), err == nil && owner.UID != ref.UID:
 			return orphaned, nil // not remembered: such a pod is gone soon
 		case apierrors.IsForbidden(err), meta.IsNoMatchError(err):
-			answer, passed = ours, append(passed, ref.UID)
+			answer, passed = unread, append(passed, ref.UID)
 			break walk
 		case err != nil:
 			return foreign, fmt.Errorf("read the owner of pod %s/%s, %s %s: %w", pod.Namespace, pod.Name, ref.Kind, ref.Name, err)

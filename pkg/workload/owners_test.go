@@ -85,7 +85,7 @@ func TestOwnersThatCannotBeRead(t *testing.T) {
 			return through.Get(ctx, key, into, options...)
 		},
 	})
-	_, err := New(api, api).Observe(t.Context(), target, now)
+	_, err := New(api, api, WithDiscovery(discovery(c.versions))).Observe(t.Context(), target, now)
 	if want := "read the owner of pod default/dynamo-pd-prefill-0, RoleInstance dynamo-pd-prefill-0: connection refused"; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %q", err, want)
 	}
@@ -99,7 +99,7 @@ func TestLiveReader(t *testing.T) {
 	stale.pod("prefill", "dynamo-pd-prefill-0")
 	c.pod("prefill", "dynamo-pd-prefill-0")
 	c.pod("prefill", "dynamo-pd-prefill-1")
-	o, err := New(stale.client(), c.client(), WithLiveReader(c.client())).Observe(t.Context(), target, now)
+	o, err := New(stale.client(), c.client(), WithLiveReader(c.client()), WithDiscovery(discovery(c.versions))).Observe(t.Context(), target, now)
 	if err != nil {
 		t.Fatal(err)
 	}

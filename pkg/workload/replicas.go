@@ -35,7 +35,7 @@ func (w *Workload) members(ctx context.Context, g *group, state *state) ([]membe
 		var pods corev1.PodList
 		err := w.reader.List(ctx, &pods, client.InNamespace(g.Namespace), client.MatchingLabels{key: g.Name}, client.UnsafeDisableDeepCopy)
 		if err != nil {
-			return nil, nil, fmt.Errorf("list the pods of RoleBasedGroup %s/%s: %w", g.Namespace, g.Name, err)
+			return nil, nil, fmt.Errorf("list the pods of %s: %w", g.what(), err)
 		}
 		for i := range pods.Items {
 			pod := &pods.Items[i]
@@ -44,7 +44,7 @@ func (w *Workload) members(ctx context.Context, g *group, state *state) ([]membe
 				continue
 			}
 			seen[pod.UID] = true
-			belongs, err := w.belongs(ctx, pod, g, state.owners, next)
+			belongs, err := w.belongs(ctx, pod, g.UID, ours, state.owners[g.UID], next)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -60,11 +60,15 @@ func (w *Workload) members(ctx context.Context, g *group, state *state) ([]membe
 			})
 		}
 	}
-	state.owners = next
+	state.owners = map[types.UID]ownerMemory{g.UID: next}
+	sortMembers(all)
+	return all, foreigners, nil
+}
+
+func sortMembers(all []member) {
 	slices.SortFunc(all, func(a, b member) int {
 		return cmp.Or(cmp.Compare(a.role, b.role), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
 	})
-	return all, foreigners, nil
 }
 
 // finished reports whether a pod has ended and let go of its GPUs.
@@ -199,8 +203,9 @@ func (r *replica) complete(want shape) bool {
 
 // removalOrder sorts replicas so that the last goes first: those that are
 // going already at the end; then, of stateful roles, the highest ordinal; of
-// stateless ones, the replicas that are not ready, and the newest.
-func removalOrder(replicas []planner.Replica, created map[string]time.Time, stateless bool) {
+// stateless ones, the replicas that are not ready, those of the lowest deletion
+// cost, and the newest.
+func removalOrder(replicas []planner.Replica, created map[string]time.Time, cost map[string]int, stateless bool) {
 	rank := func(r *planner.Replica) int {
 		switch {
 		case r.State == planner.Terminating:
@@ -215,7 +220,7 @@ func removalOrder(replicas []planner.Replica, created map[string]time.Time, stat
 			return c
 		}
 		if stateless {
-			return cmp.Or(created[a.Name].Compare(created[b.Name]), cmp.Compare(a.Name, b.Name))
+			return cmp.Or(-cmp.Compare(cost[a.Name], cost[b.Name]), created[a.Name].Compare(created[b.Name]), cmp.Compare(a.Name, b.Name))
 		}
 		return cmp.Or(cmp.Compare(ordinal(a.Name), ordinal(b.Name)), cmp.Compare(a.Name, b.Name))
 	})
@@ -234,14 +239,19 @@ func readySince(pod *corev1.Pod) time.Time {
 	return c.LastTransitionTime.Time
 }
 
-// unschedulable is the scheduler's reason for not placing a pod, empty when it
-// was placed or was not tried yet.
+// unschedulable is the scheduler's reason for not placing a pod, or the gate
+// that keeps it from the scheduler; empty when it was placed or was not tried yet.
 func unschedulable(pod *corev1.Pod) string {
 	c := podCondition(pod, corev1.PodScheduled)
-	if c == nil || c.Status != corev1.ConditionFalse || c.Reason != corev1.PodReasonUnschedulable {
+	switch {
+	case c == nil || c.Status != corev1.ConditionFalse:
 		return ""
+	case c.Reason == corev1.PodReasonUnschedulable:
+		return c.Message
+	case c.Reason == corev1.PodReasonSchedulingGated && len(pod.Spec.SchedulingGates) > 0:
+		return "it waits at the scheduling gate " + pod.Spec.SchedulingGates[0].Name
 	}
-	return c.Message
+	return ""
 }
 
 func podCondition(pod *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition {

@@ -33,18 +33,19 @@ type carrier struct {
 // none yet, or where its kind may not be read.
 func (w *Workload) readCarrier(ctx context.Context, g *group, r *role) (*carrier, error) {
 	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(r.workloadKind())
+	kind := g.workloadKind(r)
+	u.SetGroupVersionKind(kind)
 	name := g.workloadName(r.Name)
 	err := w.live.Get(ctx, client.ObjectKey{Namespace: g.Namespace, Name: name}, u)
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || meta.IsNoMatchError(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s %s/%s of role %s: %w", r.workloadKind().Kind, g.Namespace, name, r.Name, err)
+		return nil, fmt.Errorf("read %s %s/%s of role %s: %w", kind.Kind, g.Namespace, name, r.Name, err)
 	}
 	c := &carrier{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, c); err != nil {
-		return nil, fmt.Errorf("%s %s/%s of role %s cannot be understood: %w", r.workloadKind().Kind, g.Namespace, name, r.Name, err)
+		return nil, fmt.Errorf("%s %s/%s of role %s cannot be understood: %w", kind.Kind, g.Namespace, name, r.Name, err)
 	}
 	if !ownedBy(c.OwnerReferences, g) {
 		return nil, nil

@@ -1,6 +1,11 @@
 package workload
 
 import (
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
@@ -9,69 +14,74 @@ import (
 // FrontendRole is the Pod.Role of the pods that take the requests.
 const FrontendRole planner.Role = "frontend"
 
-// Target names one scaled service.
+// Target names one scaled service: a RoleBasedGroup with its roles, or one
+// object with a /scale for each role.
 type Target struct {
 	Namespace string
-	// Group is the name of the RoleBasedGroup.
+	// Group is the name of the RoleBasedGroup; empty with Scales.
 	Group string
 	// Roles are the names of the planner's roles in the group.
 	Roles map[planner.Role]string
 	// FrontendRole is the name of the role that takes the requests; empty is none.
 	FrontendRole string
+	// Scales are the objects with a /scale, by role; prefill and decode must be
+	// there, FrontendRole may be. Nil with Group.
+	Scales map[planner.Role]ScaleRef
+	// Owner tells the askers of one target apart; what is remembered of the
+	// target is remembered for each.
+	Owner string
 	// Autoscaler is the UID of the PDAutoscaler that asks. Every other one that
 	// writes the same role is looked for; with an empty UID none is.
 	Autoscaler types.UID
 }
 
-// Observation is one service as Kubernetes shows it at one moment.
-type Observation struct {
-	// UID of the RoleBasedGroup.
-	UID     types.UID
-	Prefill planner.Pool
-	Decode  planner.Pool
-	// FreeGPUsByNode is how many GPUs no pod has claimed on each schedulable
-	// node where a pod of either role may run. It is nil where nodes or pods of
-	// other namespaces may not be listed.
-	FreeGPUsByNode map[string]int
-	// Pods are the pods of prefill, decode and frontend that run or will run,
-	// ordered by role and name.
-	Pods []Pod
-	// Problems are what a person should know about and no Pool has a field for.
-	Problems []Problem
+// ScaleRef names an object with a /scale subresource in the target's namespace.
+type ScaleRef struct{ APIVersion, Kind, Name string }
+
+func (r ScaleRef) gvk() schema.GroupVersionKind {
+	return schema.FromAPIVersionAndKind(r.APIVersion, r.Kind)
 }
 
-// Pod is one pod of the service.
-type Pod struct {
-	// Role is planner.Prefill, planner.Decode or FrontendRole.
-	Role     planner.Role
-	Name     string
-	Instance string // the replica that the pod belongs to
-	UID      types.UID
-	IP       string // empty before the pod has one
-	Node     string // empty before the pod is scheduled
-	// Ready is true while the pod serves: its condition says so and it is not terminating.
-	Ready       bool
-	Terminating bool
-	// Leader is false for the workers of a leader-worker replica: they hold GPUs
-	// and serve no metrics.
-	Leader bool
-	GPUs   int
+func (r ScaleRef) String() string { return r.Kind + "/" + r.Name }
+
+// same reports whether two references mean one object: versions of one kind do.
+func (r ScaleRef) same(other ScaleRef) bool {
+	return r.Name == other.Name && r.gvk().GroupKind() == other.gvk().GroupKind()
 }
 
-// Problem is something wrong with the service that does not stop an observation.
-type Problem struct {
-	Role    planner.Role
-	Reason  string
-	Message string
+// String names the target in a sentence.
+func (t Target) String() string { return t.what() }
+
+func (t Target) what() string {
+	if t.Scales == nil {
+		return groupKind + " " + t.Namespace + "/" + t.Group
+	}
+	return strings.Join([]string{t.Scales[planner.Prefill].String(), t.Scales[planner.Decode].String()}, " and ") + " in namespace " + t.Namespace
 }
 
-// Reasons of problems.
-const (
-	// ProblemGPUsDiffer: live pods hold another number of GPUs than the template says.
-	ProblemGPUsDiffer = "GPUsPerReplicaDiffer"
-	// ProblemTemplate: the role's pod template cannot be understood, so that its
-	// GPUs per replica are unknown.
-	ProblemTemplate = "TemplateInvalid"
-	// ProblemForeignPods: pods carry the role's labels and belong to something else.
-	ProblemForeignPods = "ForeignPods"
-)
+// roleName is what a role is called in sentences and in the group.
+func (t Target) roleName(r planner.Role) string {
+	switch {
+	case t.Scales != nil:
+		if ref, ok := t.Scales[r]; ok {
+			return ref.String()
+		}
+		return ""
+	case r == FrontendRole:
+		return t.FrontendRole
+	}
+	return t.Roles[r]
+}
+
+// key tells remembered targets apart. Who asks is part of it: two that look at
+// one service may begin and end at different times.
+func (t Target) key() string {
+	parts := []string{t.Namespace, t.Owner, t.Group, t.FrontendRole}
+	for _, r := range slices.Sorted(maps.Keys(t.Scales)) {
+		parts = append(parts, string(r), t.Scales[r].APIVersion, t.Scales[r].String())
+	}
+	for _, r := range slices.Sorted(maps.Keys(t.Roles)) {
+		parts = append(parts, string(r), t.Roles[r])
+	}
+	return strings.Join(parts, "\x00")
+}

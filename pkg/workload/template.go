@@ -3,6 +3,8 @@ package workload
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -21,10 +23,12 @@ type (
 	}
 	templateSource struct {
 		Template    map[string]any `json:"template"`
-		TemplateRef *struct {
-			Name  string         `json:"name"`
-			Patch map[string]any `json:"patch"`
-		} `json:"templateRef"`
+		TemplateRef *templateRef   `json:"templateRef"`
+	}
+
+	templateRef struct {
+		Name  string         `json:"name"`
+		Patch map[string]any `json:"patch"`
 	}
 	leaderWorker struct {
 		Size           *int32 `json:"size"`
@@ -33,11 +37,13 @@ type (
 		WorkerPatch    map[string]any `json:"workerTemplatePatch"`
 	}
 	customComponents struct {
-		Components []struct {
-			Name     string         `json:"name"`
-			Size     *int32         `json:"size"`
-			Template map[string]any `json:"template"`
-		} `json:"components"`
+		Components []component `json:"components"`
+	}
+
+	component struct {
+		Name     string         `json:"name"`
+		Size     *int32         `json:"size"`
+		Template map[string]any `json:"template"`
 	}
 )
 
@@ -47,18 +53,35 @@ type shape struct {
 	pods int
 	// gpus per replica, over all its pods.
 	gpus int
-	// nodeSelector of the first pod that takes GPUs.
-	nodeSelector map[string]string
+	// place is where the first pod that takes GPUs may run.
+	place placement
+	// graceSeconds is the longest that one of the pods may take to end.
+	graceSeconds int64
+	// volumes that may hold weights, see volumesOf.
+	volumes []string
 }
 
 // add counts n pods of one template.
 func (s *shape) add(n int, spec *corev1.PodSpec) {
+	if n < 1 {
+		return
+	}
 	gpus := gpusOf(spec)
 	if gpus > 0 && s.gpus == 0 {
-		s.nodeSelector = spec.NodeSelector
+		s.place = placementOf(spec)
 	}
 	s.pods += n
 	s.gpus += n * gpus
+	grace := int64(corev1.DefaultTerminationGracePeriodSeconds)
+	if spec.TerminationGracePeriodSeconds != nil {
+		grace = *spec.TerminationGracePeriodSeconds
+	}
+	s.graceSeconds = max(s.graceSeconds, grace)
+	for _, v := range volumesOf(spec) {
+		if !slices.Contains(s.volumes, v) {
+			s.volumes = append(s.volumes, v)
+		}
+	}
 }
 
 // shapeOf resolves a role's pod templates.
@@ -129,12 +152,40 @@ func merge(template, patch map[string]any) (map[string]any, error) {
 	if len(patch) == 0 {
 		return template, nil
 	}
+	for what, tree := range map[string]any{"template": template, "patch": patch} {
+		if path := nullItem(tree, ""); path != "" { // the merge would panic
+			return nil, fmt.Errorf("the %s has an empty item at %s: want a value, or no item", what, path)
+		}
+	}
 	merged, err := strategicpatch.StrategicMergeMapPatch(
 		runtime.DeepCopyJSON(template), runtime.DeepCopyJSON(patch), corev1.PodTemplateSpec{})
 	if err != nil {
 		return nil, fmt.Errorf("the template's patch cannot be applied: %w", err)
 	}
 	return merged, nil
+}
+
+// nullItem returns where a list in the tree has a null item, or "" where none has.
+func nullItem(tree any, path string) string {
+	switch v := tree.(type) {
+	case map[string]any:
+		for key, value := range v {
+			if found := nullItem(value, path+"."+key); found != "" {
+				return found
+			}
+		}
+	case []any:
+		for i, item := range v {
+			at := fmt.Sprintf("%s[%d]", path, i)
+			if item == nil {
+				return strings.TrimPrefix(at, ".")
+			}
+			if found := nullItem(item, at); found != "" {
+				return found
+			}
+		}
+	}
+	return ""
 }
 
 // podSpec returns the pod spec of a template after a patch.

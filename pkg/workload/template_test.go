@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"pgregory.net/rapid"
 	"sigs.k8s.io/yaml"
 )
@@ -32,8 +31,7 @@ func groupFromJSON(spec []byte) (*group, error) {
 	if err := yaml.Unmarshal(spec, &object); err != nil { // keeps whole numbers whole
 		return nil, err
 	}
-	g := &group{}
-	return g, runtime.DefaultUnstructuredConverter.FromUnstructured(map[string]any{"metadata": map[string]any{"name": "g", "namespace": "ns"}, "spec": object}, g)
+	return groupOf(map[string]any{"metadata": map[string]any{"name": "g", "namespace": "ns"}, "spec": object}, modern)
 }
 
 func TestShape(t *testing.T) {
@@ -114,6 +112,13 @@ customComponentsPattern:
 		"no template at all": {role: `standalonePattern: {}`, wantErr: "neither template nor templateRef is set"},
 		"not a quantity":     {role: `standalonePattern: {template: {spec: {containers: [{name: engine, resources: {limits: {nvidia.com/gpu: two}}}]}}}`, wantErr: "the pod template cannot be understood"},
 		"size of nothing":    {role: `leaderWorkerPattern: {size: 0, templateRef: {name: base}}`, wantErr: "leaderWorkerPattern.size is 0, it must be at least 1"},
+		"an empty list item in a patch": {
+			role: `
+leaderWorkerPattern:
+  template: {spec: {initContainers: []}}
+  workerTemplatePatch: {spec: {initContainers: [null]}}`,
+			wantErr: "the patch has an empty item at spec.initContainers[0]",
+		},
 		"containers by name": {role: `standalonePattern: {templateRef: {name: base, patch: {spec: {containers: {engine: 1}}}}}`, wantErr: "the pod template cannot be understood"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -201,7 +206,7 @@ func TestAnyGroupIsReadOrRefused(t *testing.T) {
 				t.Errorf("a replica of role %q has %d pods and %d GPUs", r.Name, s.pods, s.gpus)
 			}
 			g.heldByDependency(r.Name, nil)
-			r.workloadKind()
+			g.workloadKind(r)
 		}
 	})
 }

@@ -1,8 +1,11 @@
 package workload
 
 import (
+	"net/http"
 	"sync"
+	"time"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -16,17 +19,30 @@ type Workload struct {
 	live   client.Reader
 	writer client.Client
 
+	// discovery says which versions are served; nil asks the writer's RESTMapper.
+	discovery Discovery
+	clock     func() time.Time
+	// drainer calls drain hooks.
+	drainer *http.Client
+
 	mu     sync.Mutex
-	states map[types.NamespacedName]*state
-	nodes  permission
+	states map[string]*state
+	may    map[string]permission // by what is asked for
+	served served
+	absent map[schema.GroupVersionKind]time.Time
+	rivals map[string]rivals // other autoscalers, by namespace
 }
 
 // state is what is remembered of one service between two observations.
 type state struct {
 	mu       sync.Mutex // held for the length of one observation
-	group    types.UID
-	owners   ownerMemory
+	uid      types.UID
+	owners   map[types.UID]ownerMemory // by the object at the end of the chain
 	startups map[planner.Role]*startups
+	// paths are where counts are written, each for one write.
+	paths map[planner.Role]*writePath
+	// pods are those that were seen, by role.
+	pods map[planner.Role][]candidate
 }
 
 // Option changes how a Workload reads.
@@ -44,7 +60,10 @@ func WithLiveReader(live client.Reader) Option {
 // New returns a Workload that lists pods, nodes and autoscalers through reader
 // (a cache will do) and writes through writer.
 func New(reader client.Reader, writer client.Client, options ...Option) *Workload {
-	w := &Workload{reader: reader, live: reader, writer: writer, states: map[types.NamespacedName]*state{}}
+	w := &Workload{
+		reader: reader, live: reader, writer: writer, clock: time.Now, drainer: drainClient(),
+		states: map[string]*state{}, may: map[string]permission{}, absent: map[schema.GroupVersionKind]time.Time{}, rivals: map[string]rivals{},
+	}
 	for _, option := range options {
 		option(w)
 	}
@@ -70,15 +89,11 @@ func (w *Workload) state(t Target) *state {
 	return s
 }
 
-// begin forgets what was remembered of another group of the same name.
-func (s *state) begin(g *group) {
-	if s.group == g.UID {
+// begin forgets what was remembered of another service of the same name.
+func (s *state) begin(uid types.UID) {
+	if s.uid == uid && s.startups != nil {
 		return
 	}
-	s.group, s.owners = g.UID, ownerMemory{}
-	s.startups = map[planner.Role]*startups{planner.Prefill: {}, planner.Decode: {}}
-}
-
-func (t Target) key() types.NamespacedName {
-	return types.NamespacedName{Namespace: t.Namespace, Name: t.Group}
+	s.uid = uid
+	s.startups = map[planner.Role]*startups{planner.Prefill: newStartups(), planner.Decode: newStartups()}
 }
