@@ -2,12 +2,17 @@ package pods
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	podresources "k8s.io/kubelet/pkg/apis/podresources/v1"
@@ -25,6 +30,10 @@ const (
 	// another pod any time after the kubelet fell silent.
 	countsFor = 3
 )
+
+// retry is how a kubelet that is gone is dialled: it is back within seconds of a
+// restart, and gRPC's own longest wait is two minutes.
+var retry = backoff.Config{BaseDelay: time.Second, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second}
 
 // Config says where the kubelet is asked, and how often.
 type Config struct {
@@ -55,6 +64,7 @@ func New(cfg Config, board *condition.Board) (*Watcher, error) {
 	}
 	conn, err := grpc.NewClient("unix://"+cfg.Socket,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: retry, MinConnectTimeout: askTimeout}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxListBytes)))
 	if err != nil {
 		return nil, fmt.Errorf("the kubelet's socket %s cannot be used: %w", cfg.Socket, err)
@@ -83,8 +93,7 @@ func (w *Watcher) ask(ctx context.Context, now time.Time) {
 	defer cancel()
 	list, err := w.client.List(ctx, &podresources.ListPodResourcesRequest{})
 	if err != nil {
-		w.board.Set(now, condition.Pods, false, condition.KubeletSilent,
-			fmt.Sprintf("the kubelet does not say which pods hold the GPUs: %s at %s", status.Convert(err).Message(), w.cfg.Socket))
+		w.board.Set(now, condition.Pods, false, condition.KubeletSilent, w.explain(err))
 		return
 	}
 	owners := OwnersOf(list, GPUResources(w.cfg.Resources))
@@ -96,6 +105,22 @@ func (w *Watcher) ask(ctx context.Context, now time.Time) {
 		message += fmt.Sprintf("; %d more allocations are of a kind that is not read, such as %s", len(owners.Unread), owners.Unread[0])
 	}
 	w.board.Set(now, condition.Pods, true, condition.Works, message)
+}
+
+// explain says in one sentence why there is no answer.
+func (w *Watcher) explain(err error) string {
+	_, missing := os.Stat(w.cfg.Socket)
+	switch code := status.Code(err); {
+	case errors.Is(missing, fs.ErrNotExist):
+		return fmt.Sprintf("the kubelet's socket %s does not exist: mount its folder from the node, or switch pods off with --pod-resources \"\"", w.cfg.Socket)
+	case code == codes.Unavailable:
+		return fmt.Sprintf("the kubelet does not answer at %s: it is stopped, or the agent may not open the socket", w.cfg.Socket)
+	case code == codes.DeadlineExceeded:
+		return fmt.Sprintf("the kubelet did not answer at %s within %v", w.cfg.Socket, askTimeout)
+	case code == codes.Unimplemented:
+		return fmt.Sprintf("the kubelet at %s has no pod-resources API of version v1, which is there from Kubernetes 1.20 on", w.cfg.Socket)
+	}
+	return fmt.Sprintf("the kubelet at %s does not say which pods hold the GPUs: %s", w.cfg.Socket, status.Convert(err).Message())
 }
 
 // Owner returns who holds a device, as far as that is known at a time.
