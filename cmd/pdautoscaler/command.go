@@ -73,6 +73,8 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 	f.IntVar(&o.Concurrency, "concurrency", controller.DefaultConcurrency, "how many PDAutoscalers are worked on at once")
 	f.IntVar(&o.Records, "records", controller.DefaultRecords, "how many decision records are kept of each PDAutoscaler for /debug/decisions")
 
+	f.StringSliceVar(&o.SignalHosts, "signal-hosts", nil, "hosts that PDAutoscalers may name as Prometheus, NATS or etcd, separated by commas, with * for a part of one and a port or none; without it any")
+
 	f.StringVar(&o.MetricsAddress, "metrics-bind-address", ":8443", "address of /metrics and /debug/decisions; empty for none")
 	f.BoolVar(&s.metricsSecure, "metrics-secure", true, "serve them over HTTPS, to those whom the API server knows and allows; false needs a loopback address")
 	f.StringVar(&o.MetricsCertDir, "metrics-cert-dir", "", "directory of tls.crt and tls.key for them; without it a self-signed certificate")

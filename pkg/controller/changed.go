@@ -46,6 +46,9 @@ func firm(s *v1alpha1.PDAutoscalerStatus) *v1alpha1.PDAutoscalerStatus {
 		role.StartupTime = v1alpha1.Duration{}
 		role.Reason, role.Message = "", ""
 	}
+	for i := range f.Signals.Sources {
+		f.Signals.Sources[i].Message = ""
+	}
 	for i := range f.Conditions {
 		f.Conditions[i].Message = ""
 		f.Conditions[i].LastTransitionTime.Reset()
@@ -74,6 +77,14 @@ func moved(old, status *v1alpha1.PDAutoscalerStatus) bool {
 		}
 	}
 	messages := map[string]string{}
+	for _, s := range old.Signals.Sources {
+		messages[s.Kind] = shape(s.Message)
+	}
+	for _, s := range status.Signals.Sources {
+		if messages[s.Kind] != shape(s.Message) {
+			return true
+		}
+	}
 	for _, c := range old.Conditions {
 		messages[c.Type] = shape(c.Message)
 	}

@@ -36,14 +36,20 @@ func unknown(reason planner.Reason, message string) verdict {
 // its status.
 func (r *round) conditions(was []metav1.Condition) []metav1.Condition {
 	all := slices.Clone(was)
-	for name, v := range map[string]verdict{
+	verdicts := map[string]verdict{
 		v1alpha1.ConditionReady:               r.ready(),
 		v1alpha1.ConditionActive:              r.active(),
 		v1alpha1.ConditionTargetFound:         r.targetFound(),
 		v1alpha1.ConditionSignalsKnown:        r.signalsKnown(),
 		v1alpha1.ConditionObjectivesReachable: r.objectivesReachable(),
 		v1alpha1.ConditionWithinBudget:        r.withinBudget(),
-	} {
+	}
+	if r.pda.Spec.Signals.DCGM != nil {
+		verdicts[v1alpha1.ConditionGPUActivityKnown] = r.gpuActivityKnown()
+	} else {
+		meta.RemoveStatusCondition(&all, v1alpha1.ConditionGPUActivityKnown)
+	}
+	for name, v := range verdicts {
 		meta.SetStatusCondition(&all, metav1.Condition{
 			Type: name, Status: v.status, Reason: string(v.reason), Message: truncate(v.message, maxMessageRunes),
 			ObservedGeneration: r.base.Generation, LastTransitionTime: metav1.NewTime(r.now),

@@ -59,6 +59,10 @@ type Options struct {
 	// Records is how many decision records are kept of each resource. Default DefaultRecords.
 	Records int
 
+	// SignalHosts are patterns of the hosts that resources may name as Prometheus,
+	// NATS or etcd, such as "*.monitoring.svc:9090"; none allows any host.
+	SignalHosts []string
+
 	// MetricsAddress is the host:port of /metrics and /debug/decisions; empty is none.
 	MetricsAddress string
 	// MetricsInsecure serves them over plain HTTP to everyone who can connect.
@@ -136,6 +140,7 @@ func (o Options) addTo(mgr manager.Manager) error {
 		decide:       planner.Plan,
 		store:        newStore(),
 		recordsKept:  orDefault(o.Records, DefaultRecords),
+		signalHosts:  o.SignalHosts,
 	}
 	if c.newCollector == nil {
 		c.newCollector = collectFromPods
@@ -204,6 +209,9 @@ func (everyReplica) NeedLeaderElection() bool { return false }
 func (o Options) check() error {
 	if o.Concurrency < 0 || o.Records < 0 {
 		return fmt.Errorf("concurrency is %d and the records kept are %d: allowed is 1 or more, or 0 for the default", o.Concurrency, o.Records)
+	}
+	if err := checkHostPatterns(o.SignalHosts); err != nil {
+		return err
 	}
 	if o.MetricsInsecure && o.MetricsAddress != "" {
 		host, _, err := net.SplitHostPort(o.MetricsAddress)

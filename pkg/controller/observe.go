@@ -74,7 +74,11 @@ func (s *service) startOver(r *round, why string) {
 // readings unknown and a report behind; a configuration that cannot be used
 // leaves a refusal.
 func (c *Reconciler) collect(ctx context.Context, r *round) {
-	config := signalsConfig(r.pda)
+	config, err := c.collectorConfig(ctx, r)
+	if err != nil {
+		r.refused = refuse(planner.ReasonInvalidSpec, "spec.signals: "+err.Error())
+		return
+	}
 	if r.svc.collector == nil || !reflect.DeepEqual(r.svc.collectorConfig, config) {
 		r.svc.close()
 		collector, err := c.newCollector(config)
@@ -84,7 +88,7 @@ func (c *Reconciler) collect(ctx context.Context, r *round) {
 		}
 		r.svc.collector, r.svc.collectorConfig = collector, config
 	}
-	targets := podTargets(r.pda, r.seen.Pods)
+	targets := withPaths(r.pda, podTargets(r.pda, r.seen.Pods))
 	exporters, err := exporterTargets(ctx, c.client, r.pda, r.seen.Pods)
 	if err != nil {
 		r.reports = append(r.reports, signals.SourceReport{Source: "dcgm-exporter pods", Kind: signals.KindExporter, Error: err.Error()})

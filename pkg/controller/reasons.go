@@ -21,6 +21,10 @@ const (
 	ReasonStatusNotWritten planner.Reason = "StatusNotWritten"
 	// ReasonNotAuto: mode Recommend or Metrics; the decision is shown only.
 	ReasonNotAuto planner.Reason = "NotAuto"
+	// ReasonProfilingMissing: the GPU exporters have no profiling fields.
+	ReasonProfilingMissing planner.Reason = "ProfilingFieldsMissing"
+	// ReasonActivityUnknown: what the GPUs of a role do is not known.
+	ReasonActivityUnknown planner.Reason = "GPUActivityUnknown"
 )
 
 // refusalError is why there can be no decision: a stable reason and one sentence

@@ -28,6 +28,8 @@ type Reconciler struct {
 	decide       func(planner.Input) (planner.Decision, planner.Memory)
 	store        *store
 	recordsKept  int
+	// signalHosts are the hosts that signals may be read from; none is any.
+	signalHosts hostPatterns
 }
 
 // Reconcile does one round of one resource and asks for the next.

@@ -26,6 +26,7 @@ func (r *round) status() v1alpha1.PDAutoscalerStatus {
 	s.Roles.Decode = r.roleStatus(planner.Decode, s.Roles.Decode)
 	s.GPUs = r.gpusStatus(s.GPUs)
 	s.SLO = r.sloStatus(s.SLO)
+	s.Signals = r.signalsStatus(s.Signals)
 	if d != nil {
 		s.Model = r.modelStatus()
 	}

@@ -27,6 +27,7 @@ type service struct {
 
 	collector       Collector
 	collectorConfig signals.Config
+	secrets         secretStore
 
 	records *ring
 	said    said

@@ -49,7 +49,7 @@ func New(cfg Config) (*Collector, error) {
 	c := &Collector{cfg: cfg, scraper: newScraper(cfg), pods: map[podKey]*pod{},
 		lengths: map[quantity]knownLengths{}, activity: map[quantity][]timed{}}
 	if cfg.Prometheus != nil {
-		client, err := newPromClient(cfg.Prometheus, cfg.Timeout)
+		client, err := newPromClient(cfg.Prometheus, cmp.Or(cfg.Prometheus.Timeout, cfg.Timeout))
 		if err != nil {
 			return nil, err
 		}

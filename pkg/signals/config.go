@@ -20,8 +20,11 @@ const (
 	KindExporter Kind = "exporter"
 )
 
-// KindPrometheus is no pod: it marks the report of the Prometheus that was asked.
-const KindPrometheus Kind = "prometheus"
+// KindPrometheus and KindEtcd are no pods: they mark the reports of the servers that were asked.
+const (
+	KindPrometheus Kind = "prometheus"
+	KindEtcd       Kind = "etcd"
+)
 
 // Target is one metrics page.
 type Target struct {

@@ -3,11 +3,13 @@ package signals
 import (
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // PrometheusConfig says which Prometheus has the pods' metrics, and how its
@@ -35,6 +37,8 @@ type PrometheusConfig struct {
 
 	// GPUs asks for the series of dcgm-exporter too.
 	GPUs bool
+	// Timeout of one query; 0 is Config.Timeout.
+	Timeout time.Duration
 }
 
 var (
@@ -71,6 +75,9 @@ func (c PrometheusConfig) withDefaults() (*PrometheusConfig, error) {
 		if slices.Contains(refusedHeaders, http.CanonicalHeaderKey(name)) {
 			return nil, fmt.Errorf("signals: the header %s of prometheus may not be set: credentials have fields of their own", name)
 		}
+	}
+	if c.Timeout < 0 {
+		return nil, fmt.Errorf("signals: the timeout of prometheus is %v: it must be over 0, or 0 for that of the other sources", c.Timeout)
 	}
 	if c.PodLabel == "" {
 		c.PodLabel = "pod"
@@ -113,5 +120,5 @@ func HostOf(address string) string {
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443", "nats": "4222", "tls": "4222", "ws": "80", "wss": "443"}[u.Scheme]
 	}
-	return strings.ToLower(u.Hostname()) + ":" + port
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
