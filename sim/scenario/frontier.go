@@ -186,6 +186,9 @@ func (t *tuner) pairs() error {
 	// The pairs so far may not fit the budget: those that do are tried again.
 	t.best, t.points = before, t.points[:points]
 	clear(seen)
+	if c := (policy.Counts{Prefill: prefill, Decode: decode}); !fits(c) {
+		return t.edge(try)
+	}
 	for c := (policy.Counts{Prefill: prefill, Decode: decode}); ; {
 		v, err := try(c)
 		if err != nil || v >= t.target {
@@ -206,4 +209,20 @@ func (t *tuner) pairs() error {
 		}
 		c = slices.MaxFunc(more, func(a, b policy.Counts) int { return cmp.Compare(gains[a], gains[b]) })
 	}
+}
+
+// edge tries the pairs that fill the budget: where the least of both roles does not fit, no pair reaches the target, and
+// more replicas of one role are fewer of the other.
+func (t *tuner) edge(try func(policy.Counts) (float64, error)) error {
+	spec := &t.scenario.Setup.Spec
+	for prefill := max(1, spec.Prefill.Min); prefill <= spec.Prefill.Max; prefill++ {
+		decode := min(spec.Decode.Max, (spec.BudgetGPUs-prefill*spec.Prefill.GPUsPerReplica)/spec.Decode.GPUsPerReplica)
+		if decode < max(1, spec.Decode.Min) {
+			break
+		}
+		if _, err := try(policy.Counts{Prefill: prefill, Decode: decode}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -63,6 +63,28 @@ func TestFrontierFindsTheCheapest(t *testing.T) {
 	}
 }
 
+// No pair beyond the budget is reported, and of those within it the one that attains most.
+func TestFrontierKeepsTheBudget(t *testing.T) {
+	s := build(t, tight+"budget: {gpus: 6}\n", Options{Policies: []string{"static"}})
+	r, err := s.Frontier(t.Context(), time.Now, 0.9999)
+	if err != nil {
+		t.Fatal(err)
+	}
+	best := 0.0
+	for _, c := range []policy.Counts{{Prefill: 1, Decode: 2}, {Prefill: 2, Decode: 1}} {
+		one := *s
+		one.Setup.Start, one.Engine.Prefill.Replicas, one.Engine.Decode.Replicas = c, c.Prefill, c.Decode
+		r, err := one.play("static", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		best = max(best, r.Attainment)
+	}
+	if p := r.Policies[0]; p.MaxGPUs > 6 || p.Attainment != best || p.Regret != nil {
+		t.Errorf("%+v, the best pair within the budget attains %v", p, best)
+	}
+}
+
 // A target that none reaches gives the most that is attained, and no regret.
 func TestFrontierOutOfReach(t *testing.T) {
 	s := build(t, strings.Replace(tight, "max: 4", "max: 1", 2)+"budget: {gpus: 4}\n", Options{})
