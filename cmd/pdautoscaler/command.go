@@ -20,6 +20,10 @@ import (
 const example = `  # in the cluster, two replicas of which one works
   pdautoscaler --leader-elect
 
+  # the same, with the plan offered to HPAs and to KEDA (spec.mode Metrics)
+  pdautoscaler --leader-elect --metrics-api-bind-address :6443 --metrics-api-cert-dir /certificates \
+    --keda-bind-address :9555 --keda-cert-dir /certificates
+
   # on a workstation, against the cluster of a kubeconfig, for one namespace
   pdautoscaler --kubeconfig ~/.kube/config --namespaces default \
     --metrics-bind-address 127.0.0.1:8080 --metrics-secure=false --log-format text
@@ -34,6 +38,7 @@ type settings struct {
 	metricsSecure bool
 	log           logSettings
 	options       controller.Options
+	offer         offer
 }
 
 func newCommand(stderr io.Writer) *cobra.Command {
@@ -86,6 +91,8 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 	f.DurationVar(&o.LeaderElection.RenewDeadline, "leader-elect-renew-deadline", controller.DefaultRenewDeadline, "how long renewing is tried before giving up")
 	f.DurationVar(&o.LeaderElection.RetryPeriod, "leader-elect-retry-period", controller.DefaultRetryPeriod, "time between two tries")
 
+	s.offer.addFlags(f)
+
 	f.StringVar(&s.log.level, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&s.log.format, "log-format", "json", "json or text")
 }
@@ -104,9 +111,15 @@ func (s *settings) run(ctx context.Context, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := s.offer.check(); err != nil {
+		return err
+	}
 	s.options.MetricsInsecure = !s.metricsSecure
 	mgr, err := controller.NewManager(config, s.options)
 	if err != nil {
+		return err
+	}
+	if err := s.offer.addTo(ctx, mgr); err != nil {
 		return err
 	}
 	logger.Info("pdautoscaler starts", "version", versionText(), "server", config.Host, "namespaces", strings.Join(s.options.Namespaces, ","))

@@ -35,6 +35,9 @@ type ScalerServer struct {
 
 // NewScalerServer checks the options and listens. Nothing is answered before Start.
 func NewScalerServer(o ScalerOptions, plans *Plans) (*ScalerServer, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
 	options, err := o.transport()
 	if err != nil {
 		return nil, err
@@ -48,25 +51,30 @@ func NewScalerServer(o ScalerOptions, plans *Plans) (*ScalerServer, error) {
 	return s, nil
 }
 
+// Check refuses what cannot be meant.
+func (o ScalerOptions) Check() error {
+	switch {
+	case o.CertDir != "" && o.Plaintext:
+		return errors.New("the KEDA scaler has a certificate directory and is to speak plain text: allowed is one of both")
+	case o.CertDir != "":
+		return checkCertDir("the directory of the KEDA scaler's certificate", o.CertDir)
+	case !o.Plaintext && !isLoopback(o.Address):
+		return fmt.Errorf("the KEDA scaler's address is %q and it has no certificate directory: without TLS only a loopback address is allowed, or plain text where it is asked for", o.Address)
+	}
+	return nil
+}
+
 func (o ScalerOptions) transport() ([]grpc.ServerOption, error) {
 	// A stream lives as long as its ScaledObject; a peer that is gone is noticed.
 	options := []grpc.ServerOption{grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second})}
-	switch {
-	case o.CertDir != "" && o.Plaintext:
-		return nil, errors.New("the KEDA scaler has a certificate directory and is to speak plain text: allowed is one of both")
-	case o.CertDir != "":
-		if err := checkCertDir("the directory of the KEDA scaler's certificate", o.CertDir); err != nil {
-			return nil, err
-		}
-		config, err := dirTLS(o.CertDir)
-		if err != nil {
-			return nil, fmt.Errorf("the KEDA scaler's certificates: %w", err)
-		}
-		return append(options, grpc.Creds(credentials.NewTLS(config))), nil
-	case !o.Plaintext && !isLoopback(o.Address):
-		return nil, fmt.Errorf("the KEDA scaler's address is %q and it has no certificate directory: without TLS only a loopback address is allowed, or plain text where it is asked for", o.Address)
+	if o.CertDir == "" {
+		return options, nil
 	}
-	return options, nil
+	config, err := dirTLS(o.CertDir)
+	if err != nil {
+		return nil, fmt.Errorf("the KEDA scaler's certificates: %w", err)
+	}
+	return append(options, grpc.Creds(credentials.NewTLS(config))), nil
 }
 
 func isLoopback(address string) bool {

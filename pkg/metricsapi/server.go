@@ -49,21 +49,27 @@ type Server struct {
 	listener net.Listener
 }
 
-// NewServer checks the options and listens. Nothing is answered before Start.
-// The client asks the cluster's API server who a caller is and what it may read.
-func NewServer(o ServerOptions, plans *Plans, client kubernetes.Interface) (*Server, error) {
+// Check refuses what cannot be meant.
+func (o ServerOptions) Check() error {
 	if len(o.Groups) == 0 {
-		return nil, fmt.Errorf("the metrics API has no groups: allowed is %s, %s or both", GroupExternal, GroupCustom)
+		return fmt.Errorf("the metrics API has no groups: allowed is %s, %s or both", GroupExternal, GroupCustom)
 	}
 	for _, g := range o.Groups {
 		if g != GroupExternal && g != GroupCustom {
-			return nil, fmt.Errorf("the metrics API has no group %q: allowed is %s, %s or both", g, GroupExternal, GroupCustom)
+			return fmt.Errorf("the metrics API has no group %q: allowed is %s, %s or both", g, GroupExternal, GroupCustom)
 		}
 	}
-	if o.CertDir != "" {
-		if err := checkCertDir("the directory of the metrics API's certificate", o.CertDir); err != nil {
-			return nil, err
-		}
+	if o.CertDir == "" {
+		return nil
+	}
+	return checkCertDir("the directory of the metrics API's certificate", o.CertDir)
+}
+
+// NewServer checks the options and listens. Nothing is answered before Start.
+// The client asks the cluster's API server who a caller is and what it may read.
+func NewServer(o ServerOptions, plans *Plans, client kubernetes.Interface) (*Server, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
 	}
 	listener, err := listen(o.Address)
 	if err != nil {
