@@ -12,6 +12,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -151,7 +152,11 @@ func (o Options) addTo(mgr manager.Manager) error {
 	if o.NewWorkload != nil {
 		c.workload = o.NewWorkload(mgr)
 	} else {
-		c.workload = workload.New(mgr.GetClient(), mgr.GetClient(), workload.WithLiveReader(mgr.GetAPIReader()))
+		served, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+		if err != nil {
+			return fmt.Errorf("the API server's discovery cannot be read: %w", err)
+		}
+		c.workload = workload.New(mgr.GetClient(), mgr.GetClient(), workload.WithLiveReader(mgr.GetAPIReader()), workload.WithDiscovery(served))
 	}
 	if o.MetricsAddress != "" {
 		if err := mgr.AddMetricsServerExtraHandler(DecisionsPath, c.DecisionsHandler()); err != nil {

@@ -34,7 +34,7 @@ func unseen(t workload.Target, err error) *refusalError {
 	if missing := new(workload.MissingError); errors.As(err, &missing) {
 		return refuse(ReasonTargetMissing, missing.Error())
 	}
-	return refuse(ReasonTargetUnread, fmt.Sprintf("RoleBasedGroup %s/%s could not be read: %s", t.Namespace, t.Group, err))
+	return refuse(ReasonTargetUnread, fmt.Sprintf("%s could not be read: %s", t, err))
 }
 
 // aim makes what is remembered about the target that the resource names now. A
@@ -45,9 +45,9 @@ func (s *service) aim(c *Reconciler, r *round) {
 	if reflect.DeepEqual(s.target, t) {
 		return
 	}
-	if s.target.Group != "" {
+	if s.target.Namespace != "" {
 		c.workload.Forget(s.target)
-		s.startOver(r, "the target was changed to "+t.Namespace+"/"+t.Group)
+		s.startOver(r, "the target was changed to "+t.String())
 	}
 	s.target = t
 }

@@ -125,7 +125,7 @@ func (c *Reconciler) forget(request reconcile.Request) {
 		return
 	}
 	svc.close()
-	if svc.target.Group != "" {
+	if svc.target.Namespace != "" {
 		c.workload.Forget(svc.target)
 	}
 	c.metrics.forget(request.Namespace, request.Name)

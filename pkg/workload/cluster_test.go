@@ -10,11 +10,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -297,6 +299,9 @@ func (c *cluster) client() client.Client {
 		Patch: func(_ context.Context, _ client.WithWatch, object client.Object, patch client.Patch, _ ...client.PatchOption) error {
 			return c.write(object, "", patch)
 		},
+		SubResourceGet: func(_ context.Context, _ client.Client, _ string, object, scale client.Object, _ ...client.SubResourceGetOption) error {
+			return c.scaleOf(object.(*unstructured.Unstructured), scale.(*autoscalingv1.Scale))
+		},
 		SubResourcePatch: func(_ context.Context, _ client.Client, sub string, object client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
 			return c.write(object, "/"+sub, patch)
 		},
@@ -349,4 +354,20 @@ func (c *cluster) wantWrites(want ...string) {
 	if diff := cmp.Diff(want, c.writes); diff != "" {
 		c.t.Errorf("writes (-want +got):\n%s", diff)
 	}
+}
+
+// scaleOf answers the /scale of an object, whose selector is in status.selector
+// or, for workloads, in spec.selector.
+func (c *cluster) scaleOf(u *unstructured.Unstructured, scale *autoscalingv1.Scale) error {
+	if u.GetKind() == "ConfigMap" {
+		return apierrors.NewNotFound(schema.GroupResource{}, "")
+	}
+	scale.UID, scale.ResourceVersion = u.GetUID(), u.GetResourceVersion()
+	replicas, _, _ := unstructured.NestedInt64(u.Object, "spec", "replicas")
+	scale.Spec.Replicas = int32(replicas)
+	scale.Status.Selector, _, _ = unstructured.NestedString(u.Object, "status", "selector")
+	if of, found, _ := unstructured.NestedStringMap(u.Object, "spec", "selector", "matchLabels"); found {
+		scale.Status.Selector = labels.SelectorFromSet(of).String()
+	}
+	return nil
 }

@@ -60,6 +60,57 @@ func TestHPAWriters(t *testing.T) {
 	}
 }
 
+// Autoscalers of kinds that a cluster may do without.
+func TestRivals(t *testing.T) {
+	const keda = `{apiVersion: keda.sh/v1alpha1, kind: ScaledObject, metadata: {name: so, namespace: default%s}, spec: {scaleTargetRef: {%s}}}`
+	const planner = `{apiVersion: inference-extension.rolebasedgroup.io/v1alpha1, kind: AutoScaler, metadata: {name: %s, namespace: default}, spec: {pattern: {PDDisaggregated: {%s}}, implementation: {DynamoPlanner: {dryRun: %s}}}}`
+	const adapter = `apiVersion: workloads.x-k8s.io/v1alpha2, kind: RoleBasedGroupScalingAdapter, name: dynamo-pd-decode`
+	for name, tc := range map[string]struct {
+		object          string
+		prefill, decode string
+	}{
+		"ScaledObject of the adapter":   {fmt.Sprintf(keda, "", adapter), "", "ScaledObject default/so (RoleBasedGroupScalingAdapter dynamo-pd-decode)"},
+		"ScaledObject that is paused":   {fmt.Sprintf(keda, `, annotations: {autoscaling.keda.sh/paused: "true"}`, adapter), "", ""},
+		"ScaledObject of a Deployment":  {fmt.Sprintf(keda, "", "name: dynamo-pd-decode"), "", ""},
+		"the planner for RBG":           {fmt.Sprintf(planner, "dynamo-pd", "prefill: {roleName: prefill}, decode: {roleName: decode}", "false"), "AutoScaler default/dynamo-pd", "AutoScaler default/dynamo-pd"},
+		"the planner, of one role":      {fmt.Sprintf(planner, "dynamo-pd", "prefill: {roleName: prefill}, decode: {roleName: decoder}", "false"), "AutoScaler default/dynamo-pd", ""},
+		"the planner, without roles":    {fmt.Sprintf(planner, "dynamo-pd", "", "false"), "AutoScaler default/dynamo-pd", "AutoScaler default/dynamo-pd"},
+		"the planner, only watching":    {fmt.Sprintf(planner, "dynamo-pd", "", "true"), "", ""},
+		"the planner, of another group": {fmt.Sprintf(planner, "other", "", "false"), "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dynamoPD(t)
+			c.adapter("decode", "Bound", 1)
+			c.add(tc.object)
+			if o := c.observe(); o.Prefill.Writer != tc.prefill || o.Decode.Writer != tc.decode {
+				t.Errorf("writers %q and %q, want %q and %q", o.Prefill.Writer, o.Decode.Writer, tc.prefill, tc.decode)
+			}
+		})
+	}
+}
+
+// An HPA of an object that is scaled by reference is found whatever version it names.
+func TestWritersOfScales(t *testing.T) {
+	c := scales(t)
+	c.hpa("apps/v1beta1", "Deployment", "vllm-prefill")
+	if o := c.observeScales(byReference); o.Prefill.Writer != "HorizontalPodAutoscaler default/hpa (Deployment vllm-prefill)" || o.Decode.Writer != "" {
+		t.Errorf("writers %q and %q", o.Prefill.Writer, o.Decode.Writer)
+	}
+	other := &v1alpha1.PDAutoscaler{
+		ObjectMeta: metav1.ObjectMeta{Name: "other", Namespace: "default", UID: "other", CreationTimestamp: metav1.NewTime(now.Add(-time.Hour))},
+		Spec: v1alpha1.PDAutoscalerSpec{Mode: v1alpha1.ModeAuto, Target: v1alpha1.TargetReference{ScaleTargetRefs: &v1alpha1.ScaleTargetReferences{
+			Prefill: v1alpha1.ScaleTargetReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "else"},
+			Decode:  v1alpha1.ScaleTargetReference{APIVersion: "leaderworkerset.x-k8s.io/v1", Kind: "LeaderWorkerSet", Name: "vllm-decode"},
+		}}},
+	}
+	c.objects = append(c.objects, other)
+	self := byReference
+	self.Autoscaler = "self"
+	if o := c.observeScales(self); o.Decode.Writer != "PDAutoscaler default/other" {
+		t.Errorf("writer %q", o.Decode.Writer)
+	}
+}
+
 func TestOtherPDAutoscalers(t *testing.T) {
 	auto := func(name string, age time.Duration, changes ...func(*v1alpha1.PDAutoscaler)) *v1alpha1.PDAutoscaler {
 		pda := &v1alpha1.PDAutoscaler{
