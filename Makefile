@@ -21,6 +21,10 @@ help: ## List the targets
 build: ## Build the binaries into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
 
+.PHONY: gpu-agent
+gpu-agent: ## Build the node agent for GPUs into bin/ (Linux, glibc, gcc; the only binary with cgo)
+	CGO_ENABLED=1 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/gpu-agent
+
 .PHONY: demo
 demo: ## Watch the autoscaler at work on this machine, about 4 minutes
 	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/demo ./cmd/pdautoscaler ./cmd/pdctl
