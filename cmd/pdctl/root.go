@@ -96,7 +96,7 @@ Exit codes:
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newExplain(env), newSnapshot(env), newPlan(env), newPredict(env), newSimulate(env), newFit(env), newAccuracy(env), newModels(env), newGPUs(env))
+	root.AddCommand(newExplain(env), newSnapshot(env), newPlan(env), newPredict(env), newSimulate(env), newMerge(env), newFit(env), newAccuracy(env), newModels(env), newGPUs(env))
 	return root
 }
 

@@ -16,6 +16,7 @@ import (
 func TestHelpShowsWhatWorks(t *testing.T) {
 	root := newRoot(environment{now: time.Now})
 	dir, _ := slowService(t)
+	writeShards(t, dir)
 	t.Chdir(dir) // the examples' files
 	for _, cmd := range root.Commands() {
 		if cmd.Hidden {

@@ -29,6 +29,7 @@ type simulateOptions struct {
 	stepwise, example                bool
 	frontier                         bool
 	target                           *number
+	sweeps                           sweepOptions
 }
 
 func newSimulate(env environment) *cobra.Command {
@@ -44,9 +45,16 @@ The scenario is a YAML file: pdctl simulate -f scenario.yaml. --example prints o
 and docs/scenario.md lists its keys. "-" reads the scenario, or with --trace the trace, from
 standard input.
 
+--sweep simulates many scenarios that differ in some keys, on all cores. Past one machine the same
+sweep is cut into shards: --job-manifest writes a Kubernetes Job whose pods simulate one each, and
+pdctl merge joins what they printed into what one machine would have:
+
+    pdctl simulate -f scenario.yaml --sweep budget.gpus=12,16,20 --sweep seed=1,2,3
+    pdctl simulate -f scenario.yaml --sweep seed=1,2,3,4 --shards 4 --job-manifest > job.yaml
+
 Exit codes: 0 simulated; 2 a flag, the scenario or a file that it names is wrong.`,
 		Example: `  pdctl simulate --example`,
-		Args:    noArguments,
+		Args: noArguments,
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.file, "file", "f", "", "scenario file, or - for standard input")
@@ -58,11 +66,18 @@ Exit codes: 0 simulated; 2 a flag, the scenario or a file that it names is wrong
 	f.BoolVar(&o.frontier, "frontier", false, "tune every policy over its own knob and report the cheapest setting that attains --target")
 	f.Var(o.target, "target", "share of requests that --frontier tunes to")
 	f.BoolVar(&o.example, "example", false, "print a scenario to start from")
+	o.sweeps.addFlags(cmd)
 	output := addOutput(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if o.example {
 			_, err := io.WriteString(env.stdout, exampleScenario)
 			return err
+		}
+		if err := o.sweeps.check(&o); err != nil {
+			return usageError("%w", err)
+		}
+		if len(o.sweeps.keys) > 0 {
+			return o.runSweep(cmd, env, output)
 		}
 		s, err := o.read(env)
 		if err != nil {
@@ -93,31 +108,55 @@ Exit codes: 0 simulated; 2 a flag, the scenario or a file that it names is wrong
 
 // read reads the scenario and what it names.
 func (o *simulateOptions) read(env environment) (*scenario.Scenario, error) {
-	var raw []byte
-	var err error
-	name, options := o.file, scenario.Options{Dir: filepath.Dir(o.file), Trace: o.trace, Policies: o.policies, Stepwise: o.stepwise, Stdin: env.stdin}
-	switch {
-	case o.file == "":
-		return nil, fmt.Errorf("--file is missing: give a scenario, or --example to see one")
-	case o.frontier && o.requestsOut != "":
-		return nil, fmt.Errorf("--requests-out goes with one simulation, and --frontier runs many: allowed is one of them")
-	case o.file == "-" && o.trace == "-":
-		return nil, fmt.Errorf("--file and --trace are both standard input: allowed is one of them")
-	case o.file == "-":
-		name, options.Dir = "standard input", "."
-		raw, err = io.ReadAll(io.LimitReader(env.stdin, 1<<20))
-	default:
-		raw, err = os.ReadFile(o.file)
-	}
+	text, name, options, err := o.readText(env)
 	if err != nil {
-		return nil, fmt.Errorf("--file: %w", err)
+		return nil, err
 	}
-	o.text = string(raw)
-	file, err := scenario.Parse(raw, name)
+	o.text = string(text)
+	file, err := scenario.Parse(text, name)
 	if err != nil {
 		return nil, err
 	}
 	return scenario.Build(file, name, options)
+}
+
+// maxScenarioBytes is more than any scenario takes: a trace that was given for one is refused, not read to its end.
+const maxScenarioBytes = 1 << 20
+
+// readText reads the scenario's text and says what it is called and what else is asked for.
+func (o *simulateOptions) readText(env environment) (text []byte, name string, options scenario.Options, err error) {
+	name = o.file
+	options = scenario.Options{Dir: filepath.Dir(o.file), Trace: o.trace, Policies: o.policies, Stepwise: o.stepwise, Stdin: env.stdin}
+	switch {
+	case o.file == "":
+		return nil, "", options, fmt.Errorf("--file is missing: give a scenario, or --example to see one")
+	case o.frontier && o.requestsOut != "":
+		return nil, "", options, fmt.Errorf("--requests-out goes with one simulation, and --frontier runs many: allowed is one of them")
+	case o.file == "-" && o.trace == "-":
+		return nil, "", options, fmt.Errorf("--file and --trace are both standard input: allowed is one of them")
+	case o.file == "-":
+		name, options.Dir = "standard input", "."
+		text, err = readAtMost(env.stdin, maxScenarioBytes)
+	default:
+		var file *os.File
+		if file, err = os.Open(o.file); err != nil {
+			break
+		}
+		defer file.Close()
+		text, err = readAtMost(file, maxScenarioBytes)
+	}
+	if err != nil {
+		return nil, "", options, fmt.Errorf("--file: %w", err)
+	}
+	return text, name, options, nil
+}
+
+func readAtMost(r io.Reader, most int64) ([]byte, error) {
+	all, err := io.ReadAll(io.LimitReader(r, most+1))
+	if err == nil && int64(len(all)) > most {
+		return nil, fmt.Errorf("it is larger than %d bytes: a scenario never is", most)
+	}
+	return all, err
 }
 
 // draw writes the page, where one is asked for.

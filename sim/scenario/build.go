@@ -328,13 +328,7 @@ func (b *builder) faults() error {
 }
 
 func (b *builder) policies() error {
-	names := b.file.Policies
-	if len(b.options.Policies) > 0 {
-		names = b.options.Policies
-	}
-	if len(names) == 0 {
-		names = []string{"static", "pdautoscaler"}
-	}
+	names := policyNames(b.file, b.options)
 	for i, name := range names {
 		if !slices.Contains(policy.Names(), name) {
 			return fmt.Errorf("policy %q is unknown; allowed are %s", name, strings.Join(policy.Names(), ", "))
@@ -345,4 +339,15 @@ func (b *builder) policies() error {
 	}
 	b.out.Policies = names
 	return nil
+}
+
+// policyNames are the policies that are asked for, from outside before the file's.
+func policyNames(f *File, o Options) []string {
+	switch {
+	case len(o.Policies) > 0:
+		return o.Policies
+	case len(f.Policies) > 0:
+		return f.Policies
+	}
+	return []string{"static", "pdautoscaler"}
 }
