@@ -38,8 +38,7 @@ func (e *Error) Error() string { return e.Text }
 
 // reasonOf returns the cause that an error names.
 func reasonOf(err error) condition.Reason {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Reason
 	}
 	return condition.CallFailed

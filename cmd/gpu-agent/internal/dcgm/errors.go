@@ -39,8 +39,7 @@ var reasons = []struct {
 // failed is an error of DCGM in one sentence, with its cause.
 func failed(what string, err error) error {
 	code := 0
-	var coded *dcgm.Error
-	if errors.As(err, &coded) {
+	if coded, ok := errors.AsType[*dcgm.Error](err); ok {
 		code = int(coded.Code)
 	}
 	reason := condition.CallFailed

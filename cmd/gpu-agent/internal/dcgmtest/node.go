@@ -20,15 +20,7 @@ func NewNode(t testing.TB, scenario string) *Node {
 	Need(t)
 	n := &Node{t: t, folder: t.TempDir()}
 	n.Show(scenario)
-	before, set := os.LookupEnv(nodeEnv)
-	os.Setenv(nodeEnv, n.folder)
-	t.Cleanup(func() {
-		if !set {
-			os.Unsetenv(nodeEnv)
-			return
-		}
-		os.Setenv(nodeEnv, before)
-	})
+	t.Setenv(nodeEnv, n.folder)
 	return n
 }
 

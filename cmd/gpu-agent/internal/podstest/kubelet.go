@@ -30,7 +30,7 @@ type Kubelet struct {
 // Start returns a kubelet that runs and has no pods.
 func Start(t testing.TB) *Kubelet {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "kubelet-") // t.TempDir's path can be too long for a socket
+	folder, err := os.MkdirTemp("", "kubelet-") //nolint:usetesting // t.TempDir's path can be too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func (k *Kubelet) Socket() string { return filepath.Join(k.folder, "kubelet.sock
 func (k *Kubelet) Restart() {
 	k.t.Helper()
 	os.Remove(k.Socket())
-	listener, err := net.Listen("unix", k.Socket())
+	listener, err := (&net.ListenConfig{}).Listen(context.WithoutCancel(k.t.Context()), "unix", k.Socket())
 	if err != nil {
 		k.t.Fatal(err)
 	}

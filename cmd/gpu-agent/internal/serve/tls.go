@@ -63,7 +63,7 @@ func (c *certificates) current(*tls.ClientHelloInfo) (*tls.Config, error) {
 	config, err := c.files.load()
 	if err != nil {
 		if c.config != nil {
-			return c.config, nil //nolint:nilerr // the former certificate is better than none
+			return c.config, nil // the former certificate is better than none
 		}
 		return nil, err
 	}
