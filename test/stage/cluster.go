@@ -26,7 +26,7 @@ import (
 // startCluster starts a control plane that knows the kinds of the example, with its nodes and namespaces.
 func (s *Stage) startCluster(ctx context.Context) error {
 	cp, err := controlplane.Start(ctx, controlplane.Options{
-		Progress: s.options.Progress, BeforeControllers: install,
+		Progress: s.options.Progress, BeforeControllers: Install,
 	})
 	if err != nil {
 		return err
@@ -52,8 +52,8 @@ func (s *Stage) startCluster(ctx context.Context) error {
 	return nil
 }
 
-// install installs the kinds of RBG and ours.
-func install(ctx context.Context, cfg *rest.Config) error {
+// Install installs the kinds of RBG and ours.
+func Install(ctx context.Context, cfg *rest.Config) error {
 	if err := rbgfake.Install(ctx, cfg); err != nil {
 		return err
 	}
