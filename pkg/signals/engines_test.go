@@ -242,3 +242,30 @@ func TestMetricsPath(t *testing.T) {
 		}
 	}
 }
+
+// SGLang's counters come up with their first event: before that an engine that
+// shows its gauges has served nothing, and the first requests are counted.
+func TestCountersThatComeUpLate(t *testing.T) {
+	r := newRig(t, Config{Engine: "sglang"})
+	p := r.pod(KindPrefill, "p")
+	idle := []string{"sglang:num_running_reqs 0", "sglang:num_queue_reqs 0"}
+	for range 5 {
+		p.set(idle...)
+		r.collect()
+	}
+	p.set(idle...)
+	wantZero(t, "demand of an engine that was never used", r.collect().RequestsPerSecond)
+	p.set(append(idle, "sglang:num_requests_total 30", "sglang:prompt_tokens_total 24000", "sglang:cached_tokens_total 6000")...)
+	wantKnown(t, "demand with the first requests", r.collect().RequestsPerSecond, 0.5)
+	p.set(append(idle, "sglang:num_requests_total 60", "sglang:prompt_tokens_total 48000", "sglang:cached_tokens_total 12000")...)
+	s := r.collect()
+	wantKnown(t, "input tokens without a histogram", s.InputTokens, 800)
+	wantKnown(t, "cached share", s.CachedShare, 0.25)
+
+	// Gone again, the counter is no zero.
+	for range 6 {
+		p.set(idle...)
+		s = r.collect()
+	}
+	wantUnknown(t, "demand without the counter", s.RequestsPerSecond, "gave no count of requests")
+}

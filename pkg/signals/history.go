@@ -67,7 +67,7 @@ func (p *pod) observe(s sample, v *vocabulary, keep time.Duration) {
 		if !ok || w.form == gauge {
 			continue
 		}
-		if p.grow(w, m) {
+		if p.grow(w, m, v.lazy) {
 			restarted = true
 		}
 		next.names[w.what] = m.name
@@ -97,10 +97,10 @@ func (p *pod) forget() {
 const maxGone = 100
 
 // grow adds what a counter or histogram grew by since it was last measured and
-// reports whether it fell.
-func (p *pod) grow(w word, m measured) (fell bool) {
+// reports whether it fell. A lazy one that was not on the page before was zero.
+func (p *pod) grow(w word, m measured, lazy bool) (fell bool) {
 	before, seen := p.raw[w.what]
-	seen = seen && before.name == m.name
+	seen = seen && before.name == m.name || !seen && lazy && len(p.points) > 0
 	was := map[string]series{}
 	if seen {
 		for _, s := range before.series {
@@ -162,7 +162,7 @@ func (p *pod) arrive(s sample, v *vocabulary, restarted bool, next *point) {
 	if m, ok := s.measured[requestsStarted]; ok {
 		next.names[arrivals], next.grown[arrivals] = m.name, p.grown[requestsStarted]
 		ever = m.total()
-	} else if m, ok := s.measured[requestsFinished]; ok && len(v.inFlight) > 0 {
+	} else if m, ok := v.finished(&s, p); ok {
 		flying := 0.0
 		for _, q := range v.inFlight {
 			g, ok := s.measured[q]
@@ -190,6 +190,16 @@ func (p *pod) arrive(s sample, v *vocabulary, restarted bool, next *point) {
 	case ever > 0:
 		p.idle = false
 	}
+}
+
+// finished is the counter of requests that finished. A lazy one that is not on
+// the page yet is zero where the engine's gauges are: they say that it is this engine's page.
+func (v *vocabulary) finished(s *sample, p *pod) (measured, bool) {
+	m, ok := s.measured[requestsFinished]
+	if ok || !v.lazy || len(v.inFlight) < 2 || p.raw[requestsFinished].name != "" {
+		return m, ok && len(v.inFlight) > 0
+	}
+	return measured{name: v.preferred(requestsFinished)}, true
 }
 
 // last returns the newest point that has a quantity, nil where none has.

@@ -7,6 +7,7 @@ package signals
 // of 1.x) before those of 2025 (metrics.rs of its HTTP service).
 var dynamoFrontend = vocabulary{
 	engine:     "dynamo frontend",
+	lazy:       true,
 	modelLabel: "model",
 	inFlight:   []quantity{requestsRunning},
 	words: []word{

@@ -1,7 +1,7 @@
 package signals
 
 // SGLang's names: metrics/collector.py at 00ae9c15 and newer. They hold a
-// colon; sglang_… is found nowhere.
+// colon; sglang_… is found nowhere. The histograms of tokens need --collect-tokens-histogram.
 
 // sglangRanks are the labels of the processes that one engine is split over.
 // With --enable-metrics-for-all-schedulers each of them exports the same
@@ -25,7 +25,7 @@ var (
 // sglangPrefill: a request goes through the hand-shake with decode, the queue,
 // the computation and the hand-over of its KV cache.
 var sglangPrefill = vocabulary{
-	engine: "sglang", ranks: sglangRanks, parts: sglangParts,
+	engine: "sglang", lazy: true, ranks: sglangRanks, parts: sglangParts,
 	inFlight:        []quantity{requestsRunning, requestsWaiting},
 	perhapsInFlight: []quantity{kvHandshake, kvHandedOver},
 	words: []word{
@@ -48,7 +48,7 @@ var sglangPrefill = vocabulary{
 // sglangDecode: a request waits for room in the KV cache, then for its KV cache
 // to come, then for a place in the batch.
 var sglangDecode = vocabulary{
-	engine: "sglang", ranks: sglangRanks, parts: sglangParts,
+	engine: "sglang", lazy: true, ranks: sglangRanks, parts: sglangParts,
 	inFlight:        []quantity{requestsRunning, requestsWaiting},
 	perhapsInFlight: []quantity{kvAllocating, kvArriving},
 	words: []word{

@@ -97,6 +97,9 @@ type vocabulary struct {
 	// parts is a label of series that split up one which stands beside them
 	// without it; only that one is read.
 	parts string
+	// lazy says that a counter or histogram is on the page from its first event
+	// on: where it comes up on a page seen before, it began at zero.
+	lazy bool
 	// modelLabel is the label that names the served model, empty where pods serve one.
 	modelLabel string
 
@@ -136,6 +139,16 @@ func (p page) find(w word, s spelling) (*family, string) {
 		}
 	}
 	return nil, ""
+}
+
+// preferred is the first name of a quantity.
+func (v *vocabulary) preferred(what quantity) string {
+	for _, w := range v.words {
+		if w.what == what {
+			return w.names[0].metric
+		}
+	}
+	return ""
 }
 
 func names(metrics ...string) []spelling {

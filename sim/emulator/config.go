@@ -18,6 +18,11 @@ type Config struct {
 	Pods PodSource
 	// Model is the name under which the model is served, a label of every metric.
 	Model string
+	// Workers is whose metric names the workers export: VLLM (the default) or
+	// SGLang, each with its own buckets.
+	Workers WorkerNames
+	// Frontend is whose names the frontend exports: Dynamo2025 (the default) or Dynamo1.
+	Frontend FrontendNames
 	// HTTPPort serves the metrics of frontend and workers (default 8000),
 	// ExporterPort those of GPUs (default 9400).
 	HTTPPort     int
@@ -33,6 +38,21 @@ type Config struct {
 	// Logger gets what goes wrong; nil is silence.
 	Logger *slog.Logger
 }
+
+// WorkerNames is a vocabulary of the workers' metrics.
+type WorkerNames string
+
+// FrontendNames is a vocabulary of the frontend's metrics.
+type FrontendNames string
+
+// The vocabularies.
+const (
+	VLLM   WorkerNames = "vllm"
+	SGLang WorkerNames = "sglang"
+
+	Dynamo2025 FrontendNames = "nv_llm_http_service"
+	Dynamo1    FrontendNames = "dynamo_frontend"
+)
 
 // GPU is a node's kind of GPU, as an exporter shows it.
 type GPU struct {
@@ -73,6 +93,22 @@ func (c *Config) setDefaults() error {
 		if *p.port < 1 || *p.port > 65535 {
 			errs = append(errs, fmt.Errorf("emulator: %s is %d; it must be from 1 to 65535", p.name, *p.port))
 		}
+	}
+	switch c.Workers {
+	case "":
+		c.Workers = VLLM
+	case VLLM:
+	case SGLang:
+		c.Engine.Buckets = engine.SGLangBuckets
+	default:
+		errs = append(errs, fmt.Errorf("emulator: Workers is %q; allowed are %q and %q", c.Workers, VLLM, SGLang))
+	}
+	switch c.Frontend {
+	case "":
+		c.Frontend = Dynamo2025
+	case Dynamo2025, Dynamo1:
+	default:
+		errs = append(errs, fmt.Errorf("emulator: Frontend is %q; allowed are %q and %q", c.Frontend, Dynamo2025, Dynamo1))
 	}
 	if c.GPU.PerNode < 0 || c.GPU.MemoryMiB < 0 || c.GPU.UsedMiB < 0 {
 		errs = append(errs, errors.New("emulator: GPU.PerNode, GPU.MemoryMiB and GPU.UsedMiB must be 0 (the default) or more"))

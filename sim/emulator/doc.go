@@ -10,8 +10,10 @@
 //
 // # What is served
 //
-//	frontend   :8000/metrics  nv_llm_http_service_* of Dynamo's 2025 frontend   metrics_dynamo.go
+//	frontend   :8000/metrics  nv_llm_http_service_* of Dynamo's 2025 frontend,
+//	                          or dynamo_frontend_* of 1.x                       metrics_dynamo.go
 //	prefill    :8000/metrics  vllm:* as vLLM v1 exports them                    metrics_vllm.go
+//	                          or sglang:*                                       metrics_sglang.go
 //	decode     :8000/metrics  the same
 //	exporter   :9400/metrics  DCGM_FI_* of dcgm-exporter 4.5, one per GPU node  metrics_dcgm.go
 //

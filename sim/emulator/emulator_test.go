@@ -51,8 +51,14 @@ func pod(test, n int, role Role, gpus int) Pod {
 
 func startEmulator(t *testing.T, pods ...Pod) (*Emulator, *PodSet) {
 	t.Helper()
+	return startWith(t, Config{}, pods...)
+}
+
+func startWith(t *testing.T, cfg Config, pods ...Pod) (*Emulator, *PodSet) {
+	t.Helper()
 	set := NewPodSet(pods...)
-	e, err := Start(t.Context(), Config{Engine: quick(), Pods: set, Model: "qwen3-32b", ExporterInterval: 100 * time.Millisecond})
+	cfg.Engine, cfg.Pods, cfg.Model, cfg.ExporterInterval = quick(), set, "qwen3-32b", 100*time.Millisecond
+	e, err := Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

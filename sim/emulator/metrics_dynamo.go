@@ -6,13 +6,17 @@ import (
 	"github.com/pdautoscaler/pdautoscaler/sim/emulator/engine"
 )
 
-// dynamoMetrics writes what Dynamo's HTTP service of 2025 exports. As with
+// dynamoMetrics writes what Dynamo's HTTP service exports, in the names of 2025
+// or of 1.x, which also counts the requests that start. As with
 // every labelled metric there, a series appears with its first event: a frontend
 // that has seen no request has no metrics at all.
-func dynamoMetrics(ch chan<- prometheus.Metric, model string, s *engine.FrontendStats) {
-	p := page{ch: ch, prefix: "nv_llm_http_service_", labels: prometheus.Labels{"model": model}}
+func dynamoMetrics(ch chan<- prometheus.Metric, names FrontendNames, model string, s *engine.FrontendStats) {
+	p := page{ch: ch, prefix: string(names) + "_", labels: prometheus.Labels{"model": model}}
 	if s.Inflight > 0 || s.Succeeded+s.Failed > 0 {
 		p.gauge("inflight_requests", "Number of requests in flight.", float64(s.Inflight))
+		if names == Dynamo1 {
+			p.counter("requests_started_total", "Total number of requests that started.", s.Succeeded+s.Failed+uint64(s.Inflight))
+		}
 	}
 	for status, n := range map[string]uint64{"success": s.Succeeded, "error": s.Failed} {
 		if n > 0 {

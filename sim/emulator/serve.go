@@ -92,7 +92,7 @@ func (e *Emulator) collector(p Pod) prometheus.Collector {
 			s, ok := e.engine.FrontendStats(p.UID)
 			e.mu.Unlock()
 			if ok {
-				dynamoMetrics(ch, e.cfg.Model, &s)
+				dynamoMetrics(ch, e.cfg.Frontend, e.cfg.Model, &s)
 			}
 		})
 	case RoleExporter:
@@ -112,7 +112,11 @@ func (e *Emulator) collector(p Pod) prometheus.Collector {
 		e.advance()
 		s, ok := e.engine.Stats(p.UID)
 		e.mu.Unlock()
-		if ok {
+		switch {
+		case !ok:
+		case e.cfg.Workers == SGLang:
+			sglangMetrics(ch, e.cfg.Model, p.Role, kvTokens, &s)
+		default:
 			vllmMetrics(ch, e.cfg.Model, kvTokens, &s)
 		}
 	})

@@ -23,6 +23,8 @@ type Config struct {
 	QueueMaxAge time.Duration
 	// Queue is the prefill queue; nil is a queue in memory.
 	Queue Queue
+	// Buckets are those of the workers' histograms; the zero value is vLLM's.
+	Buckets Buckets
 }
 
 const (
@@ -63,6 +65,9 @@ func (c *Config) setDefaults() error {
 	c.Service.PadTokens = max(1, c.Service.PadTokens)
 	if c.QueueMaxAge <= 0 {
 		c.QueueMaxAge = defaultQueueMaxAge
+	}
+	if c.Buckets.TTFTSeconds == nil {
+		c.Buckets = VLLMBuckets
 	}
 	if c.Queue == nil {
 		c.Queue = NewMemoryQueue()

@@ -23,12 +23,12 @@ type Stats struct {
 	Activity Activity
 }
 
-func newStats() Stats {
+func newStats(b Buckets) Stats {
 	return Stats{
-		TTFT:              newHistogram(vllmTTFTSeconds),
-		ITL:               newHistogram(vllmITLSeconds),
-		PromptLengths:     newHistogram(vllmTokens),
-		GenerationLengths: newHistogram(vllmTokens),
+		TTFT:              newHistogram(b.TTFTSeconds),
+		ITL:               newHistogram(b.ITLSeconds),
+		PromptLengths:     newHistogram(b.Tokens),
+		GenerationLengths: newHistogram(b.Tokens),
 	}
 }
 

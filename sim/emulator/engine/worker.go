@@ -74,7 +74,7 @@ func (e *Engine) Join(who Worker) {
 	if who.ID == "" || e.find(who.ID) != nil {
 		return
 	}
-	w := &worker{Worker: who, stats: newStats(), front: newFrontendStats(), countedTo: e.now}
+	w := &worker{Worker: who, stats: newStats(e.cfg.Buckets), front: newFrontendStats(), countedTo: e.now}
 	e.workers = append(e.workers, w)
 	switch who.Role {
 	case Prefill:
