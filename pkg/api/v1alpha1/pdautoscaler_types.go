@@ -8,6 +8,10 @@ import (
 // long as it is there. Its value is the reason, shown in the status.
 const PausedAnnotation = "pdautoscaler.io/paused"
 
+// MoveFinalizer holds a PDAutoscaler that is deleted while GPUs move from one
+// role to the other until they have arrived. Without a move it is not there.
+const MoveFinalizer = "pdautoscaler.io/move"
+
 // PDAutoscaler sets the replicas of the prefill and the decode role of one
 // inference service so that it keeps its TTFT and TPOT objectives on the
 // fewest GPUs.

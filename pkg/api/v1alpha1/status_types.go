@@ -186,12 +186,12 @@ type PhaseTimes struct {
 	// samples is how many times the quantiles are of.
 	// +required
 	Samples int32 `json:"samples"`
-	// p50 is the median.
+	// p50Seconds is the median.
 	// +required
-	P50 Duration `json:"p50"`
-	// p90 is the 90th percentile.
+	P50Seconds int32 `json:"p50Seconds"`
+	// p90Seconds is the 90th percentile.
 	// +required
-	P90 Duration `json:"p90"`
+	P90Seconds int32 `json:"p90Seconds"`
 }
 
 // GPUsStatus is how the budget stands.
