@@ -65,15 +65,6 @@ activity of each pod in names of its own. What DCGM does not know is left out, n
 			return s.run(cmd.Context(), stderr)
 		},
 	}
-	cmd.AddCommand(&cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), versionText())
-			return err
-		},
-	})
 	f := cmd.Flags()
 	f.StringVar(&s.dcgm, "dcgm", dcgm.Embedded, "where DCGM is: embedded (in this process), tcp://host:port or unix:///path of a running nv-hostengine")
 	f.DurationVar(&s.interval, "interval", time.Second, "how often DCGM updates the fields and they are read")

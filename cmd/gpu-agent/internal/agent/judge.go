@@ -29,16 +29,22 @@ func (a *Agent) judge(now time.Time, s *gpu.Sample) {
 	a.judgeProfiling(now, s)
 }
 
-// judgeDevice asks for any one of the device fields: no GPU has all of them.
+// judgeDevice asks of each GPU for any one of the device fields: no GPU has all
+// of them, and an instance of one need not have any.
 func (a *Agent) judgeDevice(now time.Time, s *gpu.Sample) {
 	without := map[gpu.Why][]string{}
+	whole := 0
 	for _, d := range s.Devices {
+		if d.Entity.Kind != gpu.WholeGPU {
+			continue
+		}
+		whole++
 		whys := a.whys(now, s.Of[d.Entity], gpu.DeviceFields)
 		if !slices.Contains(whys, gpu.Good) {
 			without[whys[0]] = append(without[whys[0]], d.String())
 		}
 	}
-	a.set(now, condition.DeviceFields, len(s.Devices), without, "device fields")
+	a.set(now, condition.DeviceFields, whole, without, "device fields")
 }
 
 // judgeProfiling asks for both of the essential fields.

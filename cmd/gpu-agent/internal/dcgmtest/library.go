@@ -19,11 +19,15 @@ const libraryEnv = "PDAUTOSCALER_TEST_LIBDCGM"
 // nodeEnv names the folder of the scenario, for the library.
 const nodeEnv = "PDAUTOSCALER_TEST_DCGM"
 
+// Real is the variable that has the tests run with the libdcgm.so.4 of this
+// machine: those that need the stand-in are skipped then.
+const Real = "PDAUTOSCALER_REAL_DCGM"
+
 // Main runs a package's tests with the stand-in in LD_LIBRARY_PATH. A library
 // path counts only from the start of a process, so the tests are run by another
 // process of the same binary. Without gcc they run as they are, and Need skips.
 func Main(m *testing.M) int {
-	if os.Getenv(libraryEnv) != "" {
+	if os.Getenv(libraryEnv) != "" || os.Getenv(Real) != "" {
 		return m.Run()
 	}
 	folder, err := os.MkdirTemp("", "libdcgm-")
@@ -71,10 +75,14 @@ func build(folder string) error {
 	return nil
 }
 
-// Need skips a test where there is no gcc to build the library with.
+// Need skips a test where there is no stand-in.
 func Need(t testing.TB) {
 	t.Helper()
-	if os.Getenv(libraryEnv) == "" {
+	switch {
+	case os.Getenv(libraryEnv) != "":
+	case os.Getenv(Real) != "":
+		t.Skipf("%s is set: the tests of the stand-in are left out", Real)
+	default:
 		t.Skip("gcc is not installed: the stand-in for libdcgm.so.4 cannot be compiled")
 	}
 }
