@@ -32,6 +32,11 @@
 //	dopd          DOPD: producer and consumer balance
 //	blitzscale    BlitzScale: bands on KV blocks and waiting tokens
 //	wva           llm-d's workload variant autoscaler, saturation
+//	kpa           Knative's autoscaler: concurrency, stable and panic windows
+//	kthena        kthena's AutoscalingPolicy: sums over targets, then the ratio repaired
+//	aibrix-apa    AIBrix's APA: metric over target, with two windows
+//	closed-form   the SLO-aware allocation of 2603.04716
+//	sageserve     SageServe: an hourly plan, and memory use in between
 //	oracle        knows the traffic to come; a schedule, not a proven optimum
 //
 // LowerBound is what no policy whatever can be below; its file has the proof.

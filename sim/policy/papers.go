@@ -52,36 +52,6 @@ func (p *heteroScale) Decide(in *Input) (Counts, string) {
 	return Counts{max(1, ceil(float64(decode)*p.startRatio)), decode}, fmt.Sprintf("%.0f tokens/s of %.0f per replica", s.DecodePerSecond, target)
 }
 
-// tokenScale is TokenScale's rule as we read it, the paper's text not being available: prefill tokens/s over the lesser of
-// the prefill and the transfer velocity; decode by the rate at which requests must release their KV cache over that of a
-// full batch within the objective, B*(in+out)/(out*TPOT). The knob multiplies the demand.
-type tokenScale struct {
-	profile
-	every time.Duration
-}
-
-func newTokenScale(s *Setup) Policy { return &tokenScale{newProfile(s), interval(s)} }
-
-func (p *tokenScale) Interval() time.Duration { return p.every }
-
-func (p *tokenScale) Decide(in *Input) (Counts, string) {
-	s := &in.Seen
-	if !s.Fresh || s.OutputTokens == 0 {
-		return in.Desired, "no metrics: held"
-	}
-	length := s.InputTokens + s.OutputTokens
-	prefillVelocity := p.prefillTokensPerSecond(s.InputTokens, s.CachedShare)
-	transferVelocity := 1000 * ratio(1, p.service.Prefill.Transfer.MsPerToken)
-	context := s.InputTokens + s.OutputTokens/2
-	b := p.batch(context, p.tpot)
-	step := p.service.Decode.Decode.StepMs(b, b*context)
-	decodeVelocity := 1000 * b * length / (s.OutputTokens * step)
-	return Counts{
-		max(1, ceil(p.margin*s.PromptPerSecond/min(prefillVelocity, transferVelocity))),
-		max(1, ceil(p.margin*s.RequestsPerSecond*length/decodeVelocity)),
-	}, "token velocities"
-}
-
 // dopd is DOPD's balance: C sequences fit a decode replica's KV cache; n_D = ceil(n/C) for n requests at a time; and prefill
 // feeds them, n_P = n_D*C*TTFT(isl)/(osl*TPOT(C, ctx)). Its code takes requests per interval for n and leaves n_D out of n_P;
 // here n is the concurrency that the formula means (rate*osl*TPOT) and n_P is for all of decode. Idle for 50 s: minimum.

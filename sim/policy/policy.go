@@ -73,6 +73,11 @@ var makers = map[string]func(*Setup) Policy{
 	"dopd":         newDOPD,
 	"blitzscale":   newBlitzScale,
 	"wva":          newWVA,
+	"kpa":          newKPA,
+	"kthena":       newKthena,
+	"aibrix-apa":   newAPA,
+	"closed-form":  newClosedForm,
+	"sageserve":    newSageServe,
 	"oracle":       newOracle,
 }
 

@@ -67,6 +67,11 @@ func play(t testing.TB, name string, s *Setup, tr *trace.Trace, readings Reading
 	if err != nil {
 		t.Fatal(err)
 	}
+	return playPolicy(t, name, p, s, tr, readings)
+}
+
+func playPolicy(t testing.TB, name string, p Policy, s *Setup, tr *trace.Trace, readings Readings) Result {
+	t.Helper()
 	grace := 3 * time.Minute
 	r, err := Play(Run{
 		Engine: des.Config{Service: s.Spec.Service,
@@ -196,7 +201,7 @@ func TestHorizontalPodAutoscaler(t *testing.T) {
 
 func TestUnknownPoliciesAreRefused(t *testing.T) {
 	_, err := New("magic", setup(t, nil))
-	if err == nil || !strings.Contains(err.Error(), `policy "magic" is unknown; allowed are blitzscale, dopd`) {
+	if err == nil || !strings.Contains(err.Error(), `policy "magic" is unknown; allowed are aibrix-apa, blitzscale, closed-form, dopd`) {
 		t.Error(err)
 	}
 	if _, err := New("oracle", setup(t, nil)); err == nil {

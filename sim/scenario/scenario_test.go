@@ -136,7 +136,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"slo":              {change("p95: 2s", "p95: 2s, p99: 3s"), "s.yaml: slo.ttft: allowed is one percentile"},
 		"percentile":       {change("p95: 40ms", "median: 40ms"), "s.yaml: slo.tpot: allowed is one percentile"},
 		"end":              {small + "routing: best\n", `routing is "best"`},
-		"policies":         {small + "policies: [static, magic]\n", `s.yaml: policy "magic" is unknown; allowed are blitzscale`},
+		"policies":         {small + "policies: [static, magic]\n", `s.yaml: policy "magic" is unknown; allowed are aibrix-apa`},
 		"policy twice":     {small + "policies: [static, static]\n", `policy "static" is named twice`},
 		"no traffic":       {change("traffic:", "traffic: {} #"), "s.yaml: traffic: allowed is one of trace and generator"},
 		"generator":        {change("rate: 4", "rate: -4"), "s.yaml: traffic: generator: rate is -4"},
