@@ -21,7 +21,7 @@ func TestKPA(t *testing.T) {
 		"stable": {{0, 1, 0.5, 1}, {2, 1, 0.9, 1}, {4, 1, 1.2, 1}, {40, 1, 1.9, 2}},
 		// 9 targets in the last 6 s are over twice what 4 replicas are: panic, and up at once, though the minute says 5.
 		"panic goes up": {{0, 1, 1, 1}, {58, 4, 9, 9}, {60, 4, 7, 9}},
-		"no panic":      {{0, 1, 1, 1}, {58, 4, 7.9, 5}},
+		"no panic":      {{0, 1, 1, 1}, {58, 4, 7, 4}},
 		// It does not go down before a whole stable window has passed without twice the ready replicas.
 		"panic holds": {{0, 1, 1, 1}, {60, 4, 9, 9}, {70, 9, 0, 9}, {110, 9, 0, 9}, {118, 9, 0, 9}, {121, 9, 0, 4}},
 		// It starts in panic where more than one is ready: a restart does not shrink what is there.
