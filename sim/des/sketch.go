@@ -5,44 +5,68 @@ import (
 	"errors"
 	"fmt"
 	"math"
-
-	"github.com/DataDog/sketches-go/ddsketch"
-	"github.com/DataDog/sketches-go/ddsketch/store"
 )
 
-// MarshalBinary writes the latencies so that another process can merge them: count and sum, then the sketch in its library's
-// own encoding. Nothing is lost.
+// maxBin is beyond every bin that a latency has: 0.1 % steps from 1e-300 to 1e300 ms take fewer to either side. What another
+// process wrote is held to it, so that no store grows without end.
+const maxBin = 1 << 19
+
+// MarshalBinary writes the latencies so that another process can merge them: how many and their sum, those of 0 ms, and then
+// each bin of the sketch as the distance to the bin before and its count. Nothing is lost. (The sketch library has an
+// encoding too, but its reader panics on bytes that it did not write.)
 func (l Latency) MarshalBinary() ([]byte, error) {
 	if l.sketch == nil {
 		return nil, errors.New("simulator: latencies that were not made by NewLatency")
 	}
-	out := binary.BigEndian.AppendUint64(nil, l.count)
-	out = binary.BigEndian.AppendUint64(out, math.Float64bits(l.sum))
-	l.sketch.Encode(&out, true)
+	out := binary.BigEndian.AppendUint64(nil, math.Float64bits(l.sum))
+	out = binary.AppendUvarint(out, l.count)
+	out = binary.AppendUvarint(out, uint64(l.sketch.GetZeroCount()))
+	last := 0
+	l.sketch.GetPositiveValueStore().ForEach(func(bin int, count float64) bool {
+		out = binary.AppendVarint(out, int64(bin-last))
+		out = binary.AppendUvarint(out, uint64(count))
+		last = bin
+		return false
+	})
 	return out, nil
 }
 
 // UnmarshalBinary reads what MarshalBinary wrote.
-func (l *Latency) UnmarshalBinary(data []byte) (err error) {
-	const head = 16
-	if len(data) < head {
-		return fmt.Errorf("simulator: %d bytes are no latencies", len(data))
-	}
+func (l *Latency) UnmarshalBinary(data []byte) error {
 	read, err := NewLatency()
 	if err != nil {
 		return err
 	}
-	read.count, read.sum = binary.BigEndian.Uint64(data), math.Float64frombits(binary.BigEndian.Uint64(data[8:]))
-	if read.sketch, err = ddsketch.DecodeDDSketch(data[head:], boundedStore, read.sketch.IndexMapping); err != nil {
-		return fmt.Errorf("simulator: latencies: %w", err)
+	if len(data) < 8 {
+		return fmt.Errorf("simulator: %d bytes are no latencies", len(data))
 	}
-	if n := read.sketch.GetCount(); n != float64(read.count) || !(read.sum >= 0) {
-		return fmt.Errorf("simulator: latencies of %d requests hold %v, of %v ms in all", read.count, n, read.sum)
+	broken := false
+	next := func() uint64 {
+		v, n := binary.Uvarint(data)
+		broken = broken || n <= 0
+		data = data[max(n, 0):]
+		return v
+	}
+	read.sum = math.Float64frombits(binary.BigEndian.Uint64(data))
+	data = data[8:]
+	read.count = next()
+	zeros := next()
+	if zeros > 0 && !broken {
+		_ = read.sketch.AddWithCount(0, float64(zeros))
+	}
+	bins := read.sketch.GetPositiveValueStore()
+	for bin := int64(0); len(data) > 0 && !broken; {
+		step, n := binary.Varint(data)
+		data = data[max(n, 0):]
+		bin += step
+		count := next()
+		if broken = broken || n <= 0 || step < -maxBin || step > 2*maxBin || bin < -maxBin || bin > maxBin; !broken {
+			bins.AddWithCount(int(bin), float64(count))
+		}
+	}
+	if n := read.sketch.GetCount(); broken || n != float64(read.count) || !(read.sum >= 0) || math.IsInf(read.sum, 1) {
+		return fmt.Errorf("simulator: latencies of %d requests are broken: %v in bins, %v ms in all", read.count, n, read.sum)
 	}
 	*l = read
 	return nil
 }
-
-// boundedStore makes a store that does not grow without end on bytes that no simulation wrote. 0.1 % steps from a
-// nanosecond to a month take 18,000 bins.
-func boundedStore() store.Store { return store.NewCollapsingHighestDenseStore(1 << 16) }
