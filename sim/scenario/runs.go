@@ -282,6 +282,9 @@ func Join(shards []*Shard) (*Shard, error) {
 			return nil, fmt.Errorf("the shards hold %s over point %d where run %d belongs: their runs do not make up the sweep", r.Report.Name, r.Point, i)
 		}
 	}
+	if points := (&Sweep{Keys: whole.Sweep}).Points(); len(whole.Runs) != points*len(whole.Policies) {
+		return nil, fmt.Errorf("the shards hold %d runs; the sweep has %d points and %d policies", len(whole.Runs), points, len(whole.Policies))
+	}
 	return &whole, nil
 }
 
