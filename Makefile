@@ -83,6 +83,16 @@ lint: ## Vet and lint
 	go vet ./...
 	$(TOOL) golangci-lint run ./...
 
+ARCHES ?= amd64 arm64
+IMAGES ?= pdautoscaler pdctl
+.PHONY: image
+image: ## Build the container images into dist/, without a container engine
+	@for arch in $(ARCHES); do for name in $(IMAGES); do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -ldflags '$(LDFLAGS)' -o dist/linux_$$arch/$$name ./cmd/$$name; done; done
+	@for name in $(IMAGES); do go run -C test/tools/image . -name $$name -version $(VERSION) -revision $$(git rev-parse HEAD) \
+		-created $$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ) -out $(CURDIR)/dist \
+		$$(for arch in $(ARCHES); do echo linux/$$arch=$(CURDIR)/dist/linux_$$arch/$$name; done); done
+
 .PHONY: clean
 clean: ## Remove what was built here
-	rm -rf $(BIN) demo
+	rm -rf $(BIN) dist demo
