@@ -79,6 +79,8 @@ type Traffic struct {
 	Duration  Duration   `yaml:"duration"`
 	Repeat    *int       `yaml:"repeat"`
 	Generator *Generator `yaml:"generator"`
+	// Lengths are those of clients whose rates come without.
+	Lengths *Shape `yaml:"lengths"`
 }
 
 // Generator is synthetic traffic.

@@ -22,6 +22,10 @@ func (b *builder) traffic() (err error) {
 		return errors.New("traffic: allowed is one of trace and generator")
 	case t.Generator != nil:
 		tr, err = trace.Generate(t.Generator.generator(), b.seed())
+	case t.isRates():
+		tr, err = t.rates(b.seed())
+	case t.Lengths != nil:
+		err = errors.New("lengths are for rates without them: allowed with format servegen alone")
 	default:
 		tr, err = trace.Open(t.Trace, trace.Format(t.Format), b.options.Stdin)
 	}
@@ -36,6 +40,32 @@ func (b *builder) traffic() (err error) {
 	}
 	b.out.Traffic, b.out.Setup.Traffic = tr, tr
 	return nil
+}
+
+// isRates says whether the trace is rates instead of requests.
+func (t *Traffic) isRates() bool {
+	format := trace.Format(t.Format)
+	return format == trace.ServeGen || (format == "" || format == trace.Auto) && t.Trace != "-" && trace.LooksLikeRates(t.Trace)
+}
+
+// rates draws requests from a file of rates. The cut and the scale are then done already, on the rates.
+func (t *Traffic) rates(seed uint64) (*trace.Trace, error) {
+	r := trace.Rates{From: t.Start.Duration, Scale: or(t.RateScale, 1), Seed: seed}
+	if t.Duration.Duration > 0 {
+		r.To = r.From + t.Duration.Duration
+	}
+	if t.RateScale != nil && *t.RateScale == 0 {
+		return nil, errors.New("rateScale is 0; allowed is above 0")
+	}
+	if t.Lengths != nil {
+		shape := t.Lengths.shape()
+		if err := shape.Validate(); err != nil {
+			return nil, err
+		}
+		r.Lengths = &shape
+	}
+	t.Start, t.Duration, t.RateScale = Duration{}, Duration{}, nil
+	return trace.OpenRates(t.Trace, r)
 }
 
 // change cuts, repeats, speeds up and scales a trace, in this order.

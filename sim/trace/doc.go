@@ -14,6 +14,7 @@
 //	azure     CSV   TIMESTAMP,ContextTokens,GeneratedTokens            Azure LLM inference traces 2023 and 2024
 //	burstgpt  CSV   Timestamp,[...],Request tokens,Response tokens     BurstGPT, seconds
 //	mooncake  JSONL timestamp (ms), input_length, output_length, hash_ids
+//	servegen  CSV   t,rate,CV,pattern,shape,scale per client           rates instead of requests: OpenRates draws these
 //
 // A row that cannot be read is an error with file, line and reason; up to ten are
 // told, and nothing of the file is used. Rows that are read but stand for no work

@@ -124,17 +124,9 @@ func (g *Generator) Validate() error {
 	default:
 		refuse("arrivals is %q; allowed are %q, %q and %q", g.Arrivals, Poisson, Gamma, Weibull)
 	}
-	shape := func(where string, s *Shape) {
-		for name, l := range map[string]Tokens{"input": s.Input, "output": s.Output} {
-			within(where+name+".mean", l.Mean, 1, MaxTokens)
-			within(where+name+".scv", l.SCV, 0, maxSCV)
-			within(where+name+".max", float64(l.Max), 0, MaxTokens)
-		}
-		within(where+"cachedShare", s.CachedShare, 0, 0.999)
-	}
-	shape("", &g.Shape)
+	errs = append(errs, g.Shape.check("generator: ")...)
 	if g.Other != nil {
-		shape("other.", g.Other)
+		errs = append(errs, g.Other.check("generator: other.")...)
 		if g.SwingPeriod <= 0 {
 			refuse("swingPeriod is %v; a swing needs one above 0", g.SwingPeriod)
 		}
@@ -143,6 +135,27 @@ func (g *Generator) Validate() error {
 		refuse("about %.0f requests; at most %d are allowed", total, maxRequests)
 	}
 	return errors.Join(errs...)
+}
+
+// Validate returns one error for each field that cannot be drawn.
+func (s *Shape) Validate() error { return errors.Join(s.check("lengths: ")...) }
+
+func (s *Shape) check(where string) (errs []error) {
+	within := func(field string, v, least, most float64) {
+		if !(v >= least && v <= most) {
+			errs = append(errs, fmt.Errorf("%s%s is %v; it must be from %v to %v", where, field, v, least, most))
+		}
+	}
+	for _, l := range []struct {
+		name string
+		Tokens
+	}{{"input", s.Input}, {"output", s.Output}} {
+		within(l.name+".mean", l.Mean, 1, MaxTokens)
+		within(l.name+".scv", l.SCV, 0, maxSCV)
+		within(l.name+".max", float64(l.Max), 0, MaxTokens)
+	}
+	within("cachedShare", s.CachedShare, 0, 0.999)
+	return errs
 }
 
 func (g *Generator) expected() float64 {

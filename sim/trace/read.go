@@ -23,6 +23,8 @@ const (
 	Azure    Format = "azure"
 	BurstGPT Format = "burstgpt"
 	Mooncake Format = "mooncake"
+	// ServeGen is rates instead of requests: OpenRates draws them.
+	ServeGen Format = "servegen"
 )
 
 // Formats lists what Open and Read take.
