@@ -20,6 +20,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	certutil "k8s.io/client-go/util/cert"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -170,17 +171,21 @@ func (c *cluster) register(caBundle []byte) {
 	}
 }
 
+// replace makes an object what it should be, whatever became of it in an earlier test.
 func (c *cluster) replace(object client.Object) {
 	c.t.Helper()
-	old := object.DeepCopyObject().(client.Object)
-	err := c.client.Get(c.t.Context(), client.ObjectKeyFromObject(object), old)
-	if apierrors.IsNotFound(err) {
-		c.must(c.client.Create(c.t.Context(), object))
-		return
-	}
-	c.must(err)
-	object.SetResourceVersion(old.GetResourceVersion())
-	c.must(c.client.Update(c.t.Context(), object))
+	c.must(retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		old := object.DeepCopyObject().(client.Object)
+		err := c.client.Get(c.t.Context(), client.ObjectKeyFromObject(object), old)
+		if apierrors.IsNotFound(err) {
+			return c.client.Create(c.t.Context(), object)
+		}
+		if err != nil {
+			return err
+		}
+		object.SetResourceVersion(old.GetResourceVersion())
+		return c.client.Update(c.t.Context(), object)
+	}))
 }
 
 func (c *cluster) available(name string) error {
@@ -258,7 +263,7 @@ func decided(pda *v1alpha1.PDAutoscaler, at time.Time, prefill, decode int32) {
 	s.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionTargetFound, Status: metav1.ConditionTrue, Reason: "Found", LastTransitionTime: metav1.NewTime(at)}}
 }
 
-// autoscalerOf reads the sample's HPA of prefill and points it at another target.
+// sampleHPA reads the sample's HPA of prefill and points it at another target.
 func (c *cluster) sampleHPA(pda, role string, target autoscalingv2.CrossVersionObjectReference) *autoscalingv2.HorizontalPodAutoscaler {
 	c.t.Helper()
 	text, err := os.ReadFile("../../config/samples/hpa/hpa.yaml")

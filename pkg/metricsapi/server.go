@@ -12,11 +12,13 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/client-go/kubernetes"
 	openapicommon "k8s.io/kube-openapi/pkg/common"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/apiserver"
 	openapicore "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/core"
 	openapicustom "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/custommetrics"
@@ -89,11 +91,21 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // NeedLeaderElection is false: every replica answers.
 func (*Server) NeedLeaderElection() bool { return false }
 
-// Start serves until the context ends.
+// retryAfter is when another try is made to learn whom to trust.
+const retryAfter = 5 * time.Second
+
+// Start serves until the context ends. While the API server does not say whom to
+// trust nothing is served and the controller beside goes on.
 func (s *Server) Start(ctx context.Context) error {
-	server, err := s.build(ctx)
-	if err != nil {
-		return fmt.Errorf("the metrics API cannot be served: %w", err)
+	var server *apiserver.CustomMetricsAdapterServer
+	err := wait.PollUntilContextCancel(ctx, retryAfter, true, func(ctx context.Context) (done bool, err error) {
+		if server, err = s.build(ctx); err != nil && ctx.Err() == nil {
+			log.Log.WithName("metrics-api").Error(err, "the metrics API cannot be served yet", "retryAfter", retryAfter)
+		}
+		return err == nil, nil
+	})
+	if err != nil { // the context has ended
+		return s.listener.Close()
 	}
 	return server.GenericAPIServer.PrepareRun().RunWithContext(ctx)
 }
