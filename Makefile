@@ -61,6 +61,10 @@ accuracy: ## How far the model is from measurements and simulations (measurement
 	@go run ./cmd/pdctl accuracy
 	@go test -count=1 -v -run 'Bars|Simulation|Recorded' ./pkg/capacity | grep -E '_test.go|^(---|ok|FAIL)'
 
+.PHONY: e2e-signals
+e2e-signals: ## Hold a real Prometheus against the pods it reads (needs the package prometheus, or PDAUTOSCALER_PROMETHEUS)
+	go test -count=1 -v -timeout 10m ./test/signals | grep -vE '^=== (RUN|PAUSE|CONT)'
+
 .PHONY: control-plane
 control-plane: ## Build the Kubernetes control plane that tests and demo run (once, 6-8 minutes)
 	@go run ./test/controlplane/cmd/controlplane -build-only

@@ -1,0 +1,258 @@
+package signals
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+	"github.com/pdautoscaler/pdautoscaler/pkg/signals"
+	"github.com/pdautoscaler/pdautoscaler/sim/emulator"
+)
+
+// kinds are the services that are read.
+var kinds = []Kind{
+	{Name: "vllm", Workers: emulator.VLLM, Engine: "vllm"},
+	{Name: "sglang", Workers: emulator.SGLang, Engine: signals.EngineAuto},
+	{Name: "dynamo-2025", Workers: emulator.VLLM, Frontend: emulator.Dynamo2025, ReadFrontend: true, Engine: "dynamo-vllm"},
+	{Name: "dynamo-1", Workers: emulator.SGLang, Frontend: emulator.Dynamo1, ReadFrontend: true, Engine: "dynamo-sglang"},
+}
+
+// How the services are read. What grows is compared over a window that begins
+// before the load and ends after it: both ways then see the same growth, and differ
+// in the time that it is divided by, by at most a scrape interval or two of the window.
+const (
+	scrapeEvery = 300 * time.Millisecond
+	pageEvery   = time.Second
+	window      = 30 * time.Second
+	// After the start: when the load begins, and when what grew is compared, with
+	// the load over by then and the window beginning before it. Until gaugesUntil
+	// the window has not let go of anything.
+	loadFrom, loadTime, growthAt, gaugesUntil = 9 * time.Second, 14 * time.Second, 33 * time.Second, 28 * time.Second
+	// within is how far the two ways may be apart.
+	within = 0.02
+)
+
+// startPrometheus starts a real one, or skips the test.
+func startPrometheus(t *testing.T, config string, flags ...string) *Prometheus {
+	t.Helper()
+	p, err := StartPrometheus(t.Context(), config, flags...)
+	if errors.Is(err, ErrNoPrometheus) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func collector(t *testing.T, cfg signals.Config) *signals.Collector {
+	t.Helper()
+	c, err := signals.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// watched is one service and the collectors that read it.
+type watched struct {
+	*Service
+	// counting and direct ask the pods, whenever Prometheus does and once for
+	// each page; through asks Prometheus once for each page.
+	counting, direct, through *signals.Collector
+	// counted, said and heard are their latest readings.
+	counted, said, heard planner.Signals
+	reports              []signals.SourceReport
+}
+
+// The two ways say the same of every service, at every moment that is compared,
+// and a collector that has just started knows it at once from what Prometheus kept.
+func TestBothWaysSayTheSame(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a window of 30 s has to pass")
+	}
+	if _, err := Binary(); err != nil {
+		t.Skip(err)
+	}
+	frozen := &Frozen{}
+	t.Cleanup(frozen.Close)
+	all := startServices(t, frozen)
+	var services []*Service
+	for _, w := range all {
+		services = append(services, w.Service)
+	}
+	frozen.Thaw()
+	prometheus := startPrometheus(t, ScrapeConfig(scrapeEvery, services...))
+	for _, w := range all {
+		w.counting, w.direct, w.through = collector(t, w.Config(window, "")), collector(t, w.Config(window, "")), collector(t, w.Config(window, prometheus.URL))
+	}
+	pages := 0
+	for _, s := range services {
+		pages += len(s.Targets)
+	}
+	began, plays := time.Now(), false
+	for time.Since(began) < growthAt {
+		if !plays && time.Since(began) >= loadFrom {
+			plays = true
+			for _, w := range all {
+				if err := w.Play(loadTime); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		frozen.Thaw()
+		readPage(t, prometheus, pages, all)
+		for _, w := range all {
+			w.heard, w.reports = w.through.Collect(t.Context(), w.Targets, time.Now())
+			w.said, _ = w.direct.Collect(t.Context(), w.Targets, time.Now())
+			if at := time.Since(began); at > loadFrom+2*pageEvery && at < gaugesUntil {
+				w.sameGauges(t)
+			}
+		}
+	}
+	for _, w := range all {
+		w.sameGrowth(t)
+		w.describe(t)
+		cfg := w.Config(window, prometheus.URL)
+		cfg.NATS = nil
+		heard, _ := collector(t, cfg).Collect(t.Context(), w.Targets, time.Now())
+		if off := apart(w.heard.RequestsPerSecond.Value, heard.RequestsPerSecond.Value); !heard.RequestsPerSecond.Ok() || off > 0.06 { // its window ends later
+			t.Errorf("%s: a collector that has just started reads a demand of %+v, want %.2f", w.Kind.Name, heard.RequestsPerSecond, w.heard.RequestsPerSecond.Value)
+		}
+	}
+}
+
+// readPage lets a page stand until its time is over and Prometheus has read all
+// of it, and asks the pods each time that Prometheus did, as of that time.
+func readPage(t *testing.T, prometheus *Prometheus, pages int, all []*watched) {
+	t.Helper()
+	began := time.Now()
+	var last time.Time
+	for again := time.NewTicker(scrapeEvery / 6); ; <-again.C {
+		read, oldest, err := prometheus.Scraped(t.Context(), began)
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case time.Since(began) > 30*time.Second:
+			t.Fatalf("after 30 s Prometheus has read %d of %d pages", read, pages)
+		case read == pages && oldest.After(last):
+			last = oldest
+			for _, w := range all {
+				w.counted, _ = w.counting.Collect(t.Context(), w.Targets, oldest)
+			}
+			if time.Since(began) >= pageEvery {
+				again.Stop()
+				return
+			}
+		}
+	}
+}
+
+func startServices(t *testing.T, frozen *Frozen) []*watched {
+	t.Helper()
+	var all []*watched
+	for i, kind := range kinds {
+		s, err := StartService(t.Context(), i+1, kind, frozen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Emulator.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
+		all = append(all, &watched{Service: s})
+	}
+	return all
+}
+
+// sameGauges compares what the pods hold at this moment.
+func (w *watched) sameGauges(t *testing.T) {
+	t.Helper()
+	for _, r := range w.reports {
+		if !r.OK {
+			t.Errorf("%s: %s: %s", w.Kind.Name, r.Source, r.Error)
+		}
+	}
+	of := func(s *planner.Signals) map[string]planner.Reading {
+		return map[string]planner.Reading{"decode running": s.DecodeRunning, "decode waiting": s.DecodeWaiting, "KV use": s.DecodeKVUse, "fullest": s.DecodeKVUseMax,
+			"tensor": s.PrefillTensorActive, "DRAM": s.DecodeDRAMActive}
+	}
+	w.same(t, of(&w.said), of(&w.heard), "KV use", "DRAM", "decode running")
+}
+
+// sameGrowth compares what came and went over the window.
+func (w *watched) sameGrowth(t *testing.T) {
+	t.Helper()
+	w.same(t, growth(&w.counted), growth(&w.heard), "demand", "TTFT", "TPOT", "input tokens", "output tokens")
+}
+
+func growth(s *planner.Signals) map[string]planner.Reading {
+	meanOf := func(q planner.Quantile) planner.Reading { q.Reading.Value = q.MeanMs; return q.Reading }
+	return map[string]planner.Reading{
+		"demand": s.RequestsPerSecond, "input tokens": s.InputTokens, "input SCV": s.InputSCV, "output tokens": s.OutputTokens, "output SCV": s.OutputSCV,
+		"cached share": s.CachedShare, "TTFT": s.TTFTMs.Reading, "TTFT mean": meanOf(s.TTFTMs), "TPOT": s.TPOTMs.Reading, "TPOT mean": meanOf(s.TPOTMs),
+	}
+}
+
+// same fails where the two ways are apart, or where one of the musts is unknown.
+func (w *watched) same(t *testing.T, said, heard map[string]planner.Reading, musts ...string) {
+	t.Helper()
+	for name, a := range said {
+		b := heard[name]
+		switch {
+		case a.Ok() != b.Ok():
+			t.Errorf("%s: %s is %+v of the pods and %+v of Prometheus", w.Kind.Name, name, a, b)
+		case a.Ok() && apart(a.Or(0), b.Or(0)) > within:
+			t.Errorf("%s: %s is %v of the pods and %v of Prometheus: %.1f %% apart", w.Kind.Name, name, a.Or(0), b.Or(0), 100*apart(a.Or(0), b.Or(0)))
+		}
+	}
+	for _, must := range musts {
+		if b := heard[must]; !b.Ok() || time.Since(b.At) > 5*time.Second {
+			t.Errorf("%s: %s is %+v, want it known and fresh", w.Kind.Name, must, b)
+		}
+	}
+}
+
+// describe logs what was compared.
+func (w *watched) describe(t *testing.T) {
+	t.Helper()
+	said, heard := growth(&w.counted), growth(&w.heard)
+	for _, name := range []string{"demand", "input tokens", "output tokens", "cached share", "TTFT", "TTFT mean", "TPOT", "TPOT mean"} {
+		t.Logf("%-12s %-14s pods %10.4f, Prometheus %10.4f, apart %5.2f %%", w.Kind.Name, name, said[name].Or(math.NaN()), heard[name].Or(math.NaN()),
+			100*apart(said[name].Or(0), heard[name].Or(0)))
+	}
+	for _, r := range w.reports {
+		if r.Engine != "" {
+			t.Logf("%-12s %s speaks %s", w.Kind.Name, r.Source, r.Engine)
+		}
+		if len(r.Queries) > 12 {
+			t.Errorf("%d queries, at most 12 are allowed", len(r.Queries))
+		}
+	}
+}
+
+func apart(a, b float64) float64 {
+	if a == b {
+		return 0
+	}
+	return math.Abs(a-b) / max(math.Abs(a), math.Abs(b))
+}
+
+// What a person is told where there is no Prometheus.
+func TestWithoutPrometheus(t *testing.T) {
+	t.Setenv("PATH", "")
+	t.Setenv(BinaryVariable, "")
+	if _, err := StartPrometheus(t.Context(), ""); !errors.Is(err, ErrNoPrometheus) || !strings.Contains(err.Error(), "install the package prometheus") {
+		t.Errorf("error = %v", err)
+	}
+}
