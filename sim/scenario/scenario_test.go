@@ -141,6 +141,8 @@ func TestMistakesAreNamed(t *testing.T) {
 		"no traffic":       {change("traffic:", "traffic: {} #"), "s.yaml: traffic: allowed is one of trace and generator"},
 		"generator":        {change("rate: 4", "rate: -4"), "s.yaml: traffic: generator: rate is -4"},
 		"trace":            {change("generator: {duration: 10m, rate: 4, input: {mean: 1000, scv: 1}, output: {mean: 200, scv: 0.5}}", "trace: none.csv"), "none.csv"},
+		"too long":         {change("generator: {duration: 10m, rate: 4, input: {mean: 1000, scv: 1}, output: {mean: 200, scv: 0.5}}", "trace: '-'"), "s.yaml: traffic: it covers 2777h46m40s; allowed is up to 2400h0m0s: cut it by traffic.start and traffic.duration"},
+		"lengths":          {change("generator: {duration: 10m, rate: 4, input: {mean: 1000, scv: 1}, output: {mean: 200, scv: 0.5}}", "trace: '-', lengths: {input: {mean: 5}}"), "s.yaml: traffic: lengths are for rates without them"},
 		"interval":         {small + "interval: 0s\n", "s.yaml: interval is 0s; allowed is 1s to 1h"},
 		"noise":            {small + "readings: {noise: .nan}\n", "s.yaml: readings.noise is NaN"},
 		"fault role":       {small + "faults: [{kind: kill, role: router}]\n", `s.yaml: faults[0].role is "router"; allowed are prefill and decode`},
@@ -151,7 +153,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		f, err := Parse([]byte(tc.text), "s.yaml")
 		if err == nil {
 			var s *Scenario
-			if s, err = Build(f, "s.yaml", Options{Dir: t.TempDir()}); err == nil {
+			if s, err = Build(f, "s.yaml", Options{Dir: t.TempDir(), Stdin: strings.NewReader("arrival_s,input,output\n0,1,1\n1e7,1,1\n")}); err == nil {
 				_, err = s.Run(t.Context(), time.Now, nil)
 			}
 		}

@@ -35,6 +35,9 @@ func (b *builder) traffic() (err error) {
 	if tr, err = t.change(tr, b.seed()); err != nil {
 		return fmt.Errorf("traffic: %w", err)
 	}
+	if tr.Duration() > trace.MaxDuration {
+		return fmt.Errorf("traffic: it covers %v; allowed is up to %v: cut it by traffic.start and traffic.duration", tr.Duration().Round(time.Second), trace.MaxDuration)
+	}
 	if tr.Len() == 0 || tr.Duration() <= 0 {
 		return fmt.Errorf("traffic: %d requests in %v; at least two at different times are needed", tr.Len(), tr.Duration())
 	}

@@ -182,8 +182,8 @@ func (f *file) trace() (*Trace, error) {
 	}
 	t := &f.rows
 	t.settle()
-	if t.length > MaxDuration {
-		return nil, fmt.Errorf("trace: %s covers %v; allowed is up to %v", f.name, t.length.Round(time.Second), MaxDuration)
+	if t.length > maxFile {
+		return nil, fmt.Errorf("trace: %s covers %v; allowed is up to %v", f.name, t.length.Round(time.Second), maxFile)
 	}
 	for why, n := range f.skipped {
 		t.Notes = append(t.Notes, fmt.Sprintf("%d rows %s and were left out", n, why))

@@ -47,6 +47,8 @@ func TestFormatsAreToldApart(t *testing.T) {
 		"burstgpt": {"Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type\n" +
 			"5,1,0.5,ChatGPT,472,18,490,Conversation log\n45,1,0.5,\"GPT-4, large\",87,0,87,API log\n118,2,1,GPT-4,417,276,693,API log\n",
 			[]Request{{InputTokens: 472, OutputTokens: 18}, {At: 113 * time.Second, InputTokens: 417, OutputTokens: 276}}},
+		"burstgpt, second release": {"Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,ChatGPT,472,18,490,Conversation log\n10400005,GPT-4,87,1,88,API log\n",
+			[]Request{{InputTokens: 472, OutputTokens: 18}, {At: 10_400_000 * time.Second, InputTokens: 87, OutputTokens: 1}}},
 		"mooncake": {`{"timestamp": 40, "input_length": 600, "output_length": 4, "hash_ids": [7, 8]}` + "\n" +
 			`{"timestamp": 1040, "input_length": 5, "output_length": 3, "turn": 2}`,
 			[]Request{{InputTokens: 600, OutputTokens: 4, Blocks: []uint64{7, 8}}, {At: time.Second, InputTokens: 5, OutputTokens: 3}}},
@@ -78,7 +80,7 @@ func TestBrokenRowsAreNamedByFileLineAndReason(t *testing.T) {
 		"quote":            {head + "1,\"2,3\n", "conv.csv line 2: "},
 		"all cached":       {"arrival_s,input,output,cached\n1,5,3,5\n", "conv.csv line 2: cached is 5 tokens; allowed is 0 to below the input of 5"},
 		"azure time":       {"TIMESTAMP,ContextTokens,GeneratedTokens\nnoon,2,3\n", `conv.csv line 2: TIMESTAMP is "noon"; allowed is a time such as`},
-		"longer than ever": {head + "0,1,1\n9e6,1,1\n", "conv.csv covers 2500h0m0s; allowed is up to 2400h0m0s"},
+		"longer than ever": {head + "0,1,1\n36e7,1,1\n", "conv.csv covers 100000h0m0s; allowed is up to 87600h0m0s"},
 		"mooncake field":   {`{"timestamp": 1, "input_length": 5}`, "conv.csv line 1: timestamp (ms), input_length and output_length must all be there"},
 		"mooncake type":    {`{"timestamp": "x", "input_length": 5, "output_length": 1}`, "conv.csv line 1: timestamp is a string; allowed is float64"},
 		"mooncake blocks":  {`{"timestamp": 1, "input_length": 5, "output_length": 1, "hash_ids": [1,2,3]}`, "conv.csv line 1: 3 hash_ids for 5 tokens; a block has 512"},

@@ -15,6 +15,8 @@ const (
 	MaxTokens   = 10_000_000
 	MaxDuration = 100 * 24 * time.Hour
 	maxRequests = 200_000_000
+	// maxFile is what a file may cover: BurstGPT's has more days than can be simulated at once, and is cut after reading.
+	maxFile = 10 * 365 * 24 * time.Hour
 )
 
 // Request is one request as a client sends it.
