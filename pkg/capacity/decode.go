@@ -1,6 +1,10 @@
 package capacity
 
-import "math"
+import (
+	"math"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel"
+)
 
 // What limits a decode pool, the values of DecodePool.Bound.
 const (
@@ -67,12 +71,21 @@ func contextsOf(t Traffic) contexts {
 // that prompt on average, and a prompt that waits there is long in proportion to its length.
 func strandedTokens(input Lengths) float64 { return input.Mean * (1 + input.SCV) / 2 }
 
-// stepCurve is T(x), the step of x sequences of mean context: smoothmax(read(x), gemm*x) + slope*x + fixed, times slow.
+// stepCurve is T(x), the step of x sequences of mean context: roofs(read(x), gemm*x) + slope*x + overhead(x), times slow.
 type stepCurve struct {
 	roof, gemm, slope, fixed float64
 	experts, miss            float64 // of a mixture: ms to read all routed experts, share of them that a sequence does not touch
+	growth, half             float64 // of the fixed part, as of perfmodel.Decode's exchange
 	kv                       float64 // ms per token of context
 	slow                     float64 // at least 1: the time that prefills done on the decode replica take
+}
+
+// bends tells whether read or overhead change with x.
+func (c *stepCurve) bends() bool { return c.experts > 0 || c.growth > 0 }
+
+// overhead is what a step of x sequences costs beside its work.
+func (c *stepCurve) overhead(x float64) float64 {
+	return c.fixed * perfmodel.Grown(c.growth, c.half, x)
 }
 
 // read is the time to read the weights that x sequences touch.
@@ -84,18 +97,18 @@ func (c *stepCurve) read(x float64) float64 {
 }
 
 func (c *stepCurve) ms(x float64) float64 {
-	read := c.read(x)
-	return c.slow * (math.Sqrt(read*read+c.gemm*c.gemm*x*x) + c.slope*x + c.fixed)
+	return c.slow * (perfmodel.JoinRoofs(c.read(x), c.gemm*x) + c.slope*x + c.overhead(x))
 }
 
 // msPerSequence is T'(x).
 func (c *stepCurve) msPerSequence(x float64) float64 {
-	bend, read := c.gemm*c.gemm*x, c.read(x)
+	byRead, byGEMM := perfmodel.RoofShares(c.read(x), c.gemm*x)
+	bend := byGEMM * c.gemm
 	if c.experts > 0 && c.miss > 0 {
-		bend -= read * c.experts * math.Log(c.miss) * math.Pow(c.miss, x)
+		bend -= byRead * c.experts * math.Log(c.miss) * math.Pow(c.miss, x)
 	}
-	if bend > 0 {
-		bend /= math.Sqrt(read*read + c.gemm*c.gemm*x*x)
+	if c.growth > 0 {
+		bend += c.fixed * c.growth * c.half / ((x + c.half) * (x + c.half))
 	}
 	return c.slow * (bend + c.slope)
 }
@@ -125,6 +138,8 @@ func (s Service) decodeWork(t Traffic) decodeWork {
 			gemm:    s.Decode.Decode.GEMMMsPerSequence,
 			slope:   s.Decode.Decode.PerSequenceMs + s.Decode.Decode.KVMsPerToken*c.mean,
 			fixed:   s.Decode.Decode.OverheadMs,
+			growth:  s.Decode.Decode.ExchangeGrowth,
+			half:    s.Decode.Decode.ExchangeTokens,
 			kv:      s.Decode.Decode.KVMsPerToken,
 			slow:    1,
 		},
@@ -187,18 +202,17 @@ func (w *decodeWork) at(replicas int, requestsPerSecond float64) DecodePool {
 	return d
 }
 
-// settle solves x = 1 + rate*T(x) for x = B+1: with the roofs joined as a root of squares, (K*x - M)^2 = roof^2 +
-// (gemm*x)^2 where K = 1/rate - slope and M = 1/rate + fixed, and the root with K*x > M. The roof of a mixture is the read
-// of the experts that x touches: it is filled in from below, which rises to the least x that fits.
+// settle solves x = 1 + rate*T(x) for x = B+1: the joined roofs are K*x - M where K = 1/rate - slope and M = 1/rate +
+// overhead, so that (K*x - M - read)*((K-gemm)*x - M) = overlap*read*gemm*x, of which the greater root is theirs. What bends,
+// the read of the experts that x touches and the overhead, is filled in from below, which rises to the least x that fits.
 func (d *DecodePool) settle(rate float64) {
 	x := 1.0
 	if rate > 1e-12 { // below, the batch is one request and 1/rate^2 would overflow
-		k, m := 1/rate-d.step.slope, 1/rate+d.step.fixed
-		square := k*k - d.step.gemm*d.step.gemm
+		k := 1/rate - d.step.slope
 		for range settleRounds {
-			before, read := x, d.step.read(x)
-			x = (k*m + math.Sqrt(d.step.gemm*d.step.gemm*m*m+read*read*square)) / square
-			if d.step.experts == 0 || x-before <= 1e-12*x {
+			before, read, m := x, d.step.read(x), 1/rate+d.step.overhead(x)
+			x = greaterRoot((m+read)/k, m/(k-d.step.gemm), perfmodel.RoofOverlap*read*d.step.gemm/(k*(k-d.step.gemm)))
+			if !d.step.bends() || x-before <= 1e-12*x {
 				break
 			}
 		}
@@ -212,7 +226,13 @@ func (d *DecodePool) settle(rate float64) {
 	}
 }
 
-// settleRounds ends the filling in of a mixture's roof, which stands still within a dozen rounds unless the load is extreme.
+// greaterRoot is that of (x-a)*(x-b) = c*x, for c of 0 or more.
+func greaterRoot(a, b, c float64) float64 {
+	apart := (a - b) / 2
+	return (a+b+c)/2 + math.Sqrt(apart*apart+c/2*(a+b+c/2))
+}
+
+// settleRounds ends the filling in of what bends, which stands still within a dozen rounds unless the load is extreme.
 const settleRounds = 60
 
 // full is a pool that no batch size would keep up: its batches are at the wall.
@@ -246,15 +266,17 @@ func (d DecodePool) LoadFor(o Objective) float64 {
 }
 
 // sequencesAt is the x at which T(x) = ms: 1 or less when a sequence alone takes longer, +Inf when no batch takes as long.
-// For a mixture it lies between those with none and with all of the experts read.
+// Where something bends it lies between those with none and with all of the experts read and of the overhead grown.
 func (c *stepCurve) sequencesAt(ms float64) float64 {
-	if c.experts == 0 {
-		return c.sequencesWithin(ms, c.roof)
-	}
 	if c.ms(1) >= ms {
 		return 1
 	}
-	low, high := max(1, c.sequencesWithin(ms, c.roof+c.experts)), min(c.sequencesWithin(ms, c.roof), 1e12)
+	budget := ms / c.slow
+	if !c.bends() {
+		return c.sequencesWithin(budget-c.fixed, c.roof)
+	}
+	low := max(1, c.sequencesWithin(budget-c.fixed*(1+c.growth), c.roof+c.experts))
+	high := min(c.sequencesWithin(budget-c.fixed, c.roof), 1e12)
 	for range 60 {
 		if middle := (low + high) / 2; c.ms(middle) < ms {
 			low = middle
@@ -265,18 +287,14 @@ func (c *stepCurve) sequencesAt(ms float64) float64 {
 	return low
 }
 
-// sequencesWithin is sequencesAt with a roof: (budget - slope*x)^2 = roof^2 + (gemm*x)^2 with budget - slope*x >= 0, the
-// smaller root, in the form that stays sound when slope equals gemm.
-func (c *stepCurve) sequencesWithin(ms, roof float64) float64 {
-	budget := ms/c.slow - c.fixed
-	if budget <= c.slope+math.Sqrt(roof*roof+c.gemm*c.gemm) {
+// sequencesWithin is the x whose roofs and slope take budget ms: (budget - roof - slope*x)*(budget - (slope+gemm)*x) =
+// overlap*roof*gemm*x. The smaller root is the inverse of the greater one of 1/x, which stays sound when there is no slope.
+func (c *stepCurve) sequencesWithin(budget, roof float64) float64 {
+	free := budget - roof
+	if free <= 0 {
 		return 1
 	}
-	growth := budget*c.slope + math.Sqrt(c.gemm*c.gemm*budget*budget+roof*roof*(c.slope*c.slope-c.gemm*c.gemm))
-	if growth == 0 {
-		return math.Inf(1)
-	}
-	return (budget*budget - roof*roof) / growth
+	return 1 / greaterRoot(c.slope/free, (c.slope+c.gemm)/budget, perfmodel.RoofOverlap*roof*c.gemm/(free*budget))
 }
 
 // HandoverMs is the mean time from the end of prefill to the end of the first decode step: the wait for a place within

@@ -28,24 +28,25 @@ func NewBelief(m Model, g GPU, o Options) (Belief, error) {
 	o = o.withDefaults(m, p)
 	m = newRoofline(m, g, o, p).m
 	gemm, read, expertRead, kv := m.DenseWeights.gemm(p), m.DenseWeights.read(p), m.ExpertWeights.read(p), p.KVReadBf16
+	gemmDeviation, expertReadDeviation := gemm.deviation(), math.Hypot(expertRead.deviation(), p.ExpertRead.deviation())
 	if m.ExpertParameters() > m.DenseParameters() {
-		gemm = m.ExpertWeights.gemm(p)
+		gemmDeviation = math.Hypot(m.ExpertWeights.gemm(p).deviation(), p.ExpertGEMM.deviation())
 	}
 	if o.KVBytesPerElement == 1 {
 		kv = p.KVReadFP8
 	}
-	// What a layer costs at the least, and what the engine may add, in ms: independent, and neither knows the step's size.
-	overhead := math.Hypot(float64(m.Layers)*p.LayerMs.Mean*p.LayerMs.deviation(), (p.StepMs.High-p.StepMs.Low)/between10And90)
+	// What kernels cost at the least, and what the engine may add, in ms: independent, and neither knows the step's size.
+	overhead := math.Hypot(m.operations()*p.OperationMs.Mean*p.OperationMs.deviation(), (p.StepMs.High-p.StepMs.Low)/between10And90)
 	power, engine := p.PowerLimit.deviation(), p.EngineSpread.deviation()
 	compute := math.Hypot(power, engine) // slows both kinds of matrix products together
 
 	prefill := newSpread([]float64{
-		math.Hypot(read.deviation(), engine), math.Hypot(expertRead.deviation(), engine), math.Hypot(gemm.deviation(), compute), math.Hypot(p.Attention.deviation(), compute),
+		math.Hypot(read.deviation(), engine), math.Hypot(expertReadDeviation, engine), math.Hypot(gemmDeviation, compute), math.Hypot(p.Attention.deviation(), compute),
 		perTokenDeviation, overhead / replica.Prefill.OverheadMs,
 	})
 	prefill.correlate(2, 3, compute*compute)
 	decode := newSpread([]float64{
-		math.Hypot(read.deviation(), engine), math.Hypot(expertRead.deviation(), engine), math.Hypot(gemm.deviation(), compute), perTokenDeviation,
+		math.Hypot(read.deviation(), engine), math.Hypot(expertReadDeviation, engine), math.Hypot(gemmDeviation, compute), perTokenDeviation,
 		overhead / replica.Decode.OverheadMs, kv.deviation(),
 	})
 	for _, s := range []*Spread{&prefill, &decode} {

@@ -26,8 +26,9 @@ func (p Prefill) WithCoefficients(c []float64) Prefill {
 func (p Prefill) Gradient(newTokens, attention float64, g []float64) float64 {
 	n := clean(newTokens)
 	experts := touched(p.ExpertMissShare, n)
-	byRead, byGEMM := roofShares(p.WeightReadMs+p.ExpertReadMs*experts, p.GEMMMsPerToken*n)
-	g[0], g[1], g[2], g[3], g[4], g[5] = byRead, byRead*experts, byGEMM*n, clean(attention), n, 1
+	rows := n + p.ExpertTileTokens*experts
+	byRead, byGEMM := RoofShares(p.WeightReadMs+p.ExpertReadMs*experts, p.GEMMMsPerToken*rows)
+	g[0], g[1], g[2], g[3], g[4], g[5] = byRead, byRead*experts, byGEMM*rows, clean(attention), n, Grown(p.ExchangeGrowth, p.ExchangeTokens, n)
 	return p.BatchMs(newTokens, attention)
 }
 
@@ -46,8 +47,8 @@ func (d Decode) WithCoefficients(c []float64) Decode {
 // Gradient is as of Prefill, for StepMs and DecodeNames.
 func (d Decode) Gradient(sequences, contextTokens float64, g []float64) float64 {
 	b := clean(sequences)
-	byRead, byGEMM := roofShares(d.ReadMs(b), d.GEMMMsPerSequence*b)
-	g[0], g[1], g[2], g[3], g[4], g[5] = byRead, byRead*touched(d.ExpertMissShare, b), byGEMM*b, b, 1, clean(contextTokens)
+	byRead, byGEMM := RoofShares(d.ReadMs(b), d.GEMMMsPerSequence*b)
+	g[0], g[1], g[2], g[3], g[4], g[5] = byRead, byRead*touched(d.ExpertMissShare, b), byGEMM*b, b, Grown(d.ExchangeGrowth, d.ExchangeTokens, b), clean(contextTokens)
 	return d.StepMs(sequences, contextTokens)
 }
 
@@ -66,11 +67,12 @@ func (t Transfer) Gradient(tokens float64, g []float64) float64 {
 	return t.Ms(tokens)
 }
 
-// roofShares are the derivatives of smoothMax(a, b) to a and b.
-func roofShares(a, b float64) (byA, byB float64) {
-	m := smoothMax(a, b)
-	if m == 0 {
-		return math.Sqrt2 / 2, math.Sqrt2 / 2
+// RoofShares are the derivatives of JoinRoofs(a, b) to a and b.
+func RoofShares(a, b float64) (byA, byB float64) {
+	d := roofDistance(a, b)
+	if d == 0 {
+		both := (1 + math.Sqrt(RoofOverlap)) / 2
+		return both, both
 	}
-	return a / m, b / m
+	return (1 + (a-b+2*RoofOverlap*b)/d) / 2, (1 + (b-a+2*RoofOverlap*a)/d) / 2
 }

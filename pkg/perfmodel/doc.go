@@ -17,10 +17,14 @@
 //	                                                                where TP is twice nkv
 //	GEMM FLOPs      = 2 * P_a * n                                   textbook
 //	attention FLOPs = 2 * L * nq * d * (n^2 + 2*n*c)                derived, causal mask; form of DistServe (OSDI 2024)
-//	prefill  T_p    = smoothmax(W/bw, GEMM(n)) + q*(n^2 + 2*n*c) + n*per token + overhead
+//	two roofs       = (a + b + sqrt((a-b)^2 + 4*overlap*a*b))/2     a hyperbola; derived from measured steps (JoinRoofs)
+//	prefill  T_p    = roofs(W/bw, GEMM(n)) + q*(n^2 + 2*n*c) + n*per token + overhead
 //	chunked  T_p    = (k-1)*w(chunk) + w(rest) + q*(n^2 + 2*n*c)    Dynamo; the chunks' attention sums to the whole's
-//	decode   T_d    = smoothmax(W/bw, GEMM(B)) + B*per sequence + overhead + kappa*S, kappa = KV bytes per token/bw
-//	all-reduce      = 2*L times (latency + 2*(TP-1)/TP * n*h*2 bytes / link), a ring
+//	decode   T_d    = roofs(W/bw, GEMM(B)) + B*per sequence + overhead + kappa*S, kappa = KV bytes per token/bw
+//	overhead        = kernels * time per kernel + engine            form of AIConfigurator; operations.go counts the kernels,
+//	                                                                so that a small matrix costs what its bytes do not say
+//	all-reduce      = 2*L times (latency + 2*log2(TP)*hop + large*x/(x+half) + 2*(TP-1)/TP * x/link), x = n*h*2 bytes:
+//	                  a ring's bytes, a tree's hops (NCCL's tuning model), and the dearer start of large messages, measured
 //	transfer        = latency + tokens * KV bytes per token / NIC
 //	KV capacity     = (memory*fraction - weights - activations - reserve) / KV bytes per token     form of AIConfigurator
 //
@@ -30,7 +34,8 @@
 //
 // # What some models have
 //
-//	experts         a step of n tokens reads the share 1 - (1 - k/E)^n of E routed experts, k per token       derived, even routing
+//	experts         a step of n tokens reads the share 1 - (1 - k/E)^n of E routed experts, k per token       derived, even routing;
+//	                prefill multiplies half a tile of rows more for each of them, and moves k vectors per token more
 //	MLA             cache: L * (latent + rope) elements per token, held on every GPU of TP; prefill FLOPs with heads of
 //	                nope + rope for scores and v for values; decode multiplies the latent itself,
 //	                2*nq*(2*latent + rope) FLOPs per token and layer, so kappa is the larger of reading and multiplying

@@ -25,7 +25,8 @@ func TestMixtureReadsTheExpertsThatABatchTouches(t *testing.T) {
 	if d.StepMs(1, 1000) > dense.StepMs(1, 1000)/2 {
 		t.Errorf("30B with 3B active steps in %.1f ms, 32B dense in %.1f ms", d.StepMs(1, 1000), dense.StepMs(1, 1000))
 	}
-	wantAbout(t, "3.3e9 against 32e9 active parameters", dense.GEMMMsPerSequence/d.GEMMMsPerSequence, 32.0/3.04, 0.05)
+	// 3.04e9 against 32e9 active parameters, of which 1.81e9 in experts, whose products are slower.
+	wantAbout(t, "matrix products against the dense model's", dense.GEMMMsPerSequence/d.GEMMMsPerSequence, 31.98/(1.23+1.81/0.8), 0.05)
 }
 
 func TestLatentAttentionHoldsALatentOnEveryGPU(t *testing.T) {
@@ -40,7 +41,7 @@ func TestLatentAttentionHoldsALatentOnEveryGPU(t *testing.T) {
 		t.Errorf("as groups they hold %.0f tokens, as one %.0f", groups.KVCapacityTokens, r.KVCapacityTokens)
 	}
 	// 128 heads multiply with each latent: the tensor cores, not the memory, are what long contexts wait for.
-	readMs := r.KVBytesPerToken / (4.8e12 * 0.76) * 1000
+	readMs := r.KVBytesPerToken / (4.8e12 * 0.86) * 1000
 	if r.Decode.KVMsPerToken < readMs*0.999 {
 		t.Errorf("a token of context takes %.3g ms, reading it alone %.3g ms", r.Decode.KVMsPerToken, readMs)
 	}

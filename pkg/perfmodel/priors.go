@@ -19,16 +19,22 @@ type prior struct {
 type priors struct {
 	GEMMBf16               prior `json:"gemmBf16"`
 	GEMMFP8                prior `json:"gemmFP8"`
+	ExpertGEMM             prior `json:"expertGEMM"`
+	ExpertTileRows         prior `json:"expertTileRows"`
 	PowerLimit             prior `json:"powerLimit"`
 	Attention              prior `json:"attention"`
 	WeightReadBf16         prior `json:"weightReadBf16"`
 	WeightReadFP8          prior `json:"weightReadFP8"`
-	WeightReadTPExponent   prior `json:"weightReadTPExponent"`
+	WeightRead4Bit         prior `json:"weightRead4Bit"`
+	ExpertRead             prior `json:"expertRead"`
 	KVReadBf16             prior `json:"kvReadBf16"`
 	KVReadFP8              prior `json:"kvReadFP8"`
-	LayerMs                prior `json:"layerMs"`
+	OperationMs            prior `json:"operationMs"`
 	StepMs                 prior `json:"stepMs"`
 	AllReduceMs            prior `json:"allReduceMs"`
+	AllReduceHopMs         prior `json:"allReduceHopMs"`
+	AllReduceLargeMs       prior `json:"allReduceLargeMs"`
+	AllReduceLargeBytes    prior `json:"allReduceLargeBytes"`
 	AllReduceLink          prior `json:"allReduceLink"`
 	TransferNIC            prior `json:"transferNIC"`
 	TransferMs             prior `json:"transferMs"`

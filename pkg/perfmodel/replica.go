@@ -30,32 +30,6 @@ type Options struct {
 	EngineStepMs float64 `json:"engineStepMs,omitempty"`
 }
 
-// Activity is what DCGM's tensor-active (1004) and DRAM-active (1005) read, as shares 0..1, while a replica is busy all
-// the time in one phase: prompts of 2048 tokens, or decode of 16 sequences of 1024 tokens. Over a window, the reading over
-// this is the busy share.
-type Activity struct {
-	PrefillTensorActive float64 `json:"prefillTensorActive"`
-	PrefillDRAMActive   float64 `json:"prefillDRAMActive"`
-	// DecodeTensorActive is a weak signal: it grows with the batch and counts padded tiles.
-	DecodeTensorActive float64 `json:"decodeTensorActive"`
-	DecodeDRAMActive   float64 `json:"decodeDRAMActive"`
-}
-
-// The work that Activity is of.
-const activityPrompt, activitySequences, activityContext = 2048, 16, 1024
-
-// At carries a, of replica before, over to the same replica with the step times of after: the same bytes and FLOPs in
-// another time.
-func (a Activity) At(before, after Replica) Activity {
-	prefill := before.Prefill.StepMs(activityPrompt, 0) / after.Prefill.StepMs(activityPrompt, 0)
-	decode := before.Decode.StepMs(activitySequences, activitySequences*activityContext) /
-		after.Decode.StepMs(activitySequences, activitySequences*activityContext)
-	return Activity{
-		PrefillTensorActive: min(1, a.PrefillTensorActive*prefill), PrefillDRAMActive: min(1, a.PrefillDRAMActive*prefill),
-		DecodeTensorActive: min(1, a.DecodeTensorActive*decode), DecodeDRAMActive: min(1, a.DecodeDRAMActive*decode),
-	}
-}
-
 // Replica is what one replica can do: its GPUs acting as one device.
 type Replica struct {
 	// GPUs are TP*DP*PP.

@@ -19,14 +19,18 @@ func (r roofline) wide() float64 { return r.tp * r.dp }
 
 func (r roofline) prefill() Prefill {
 	layersMs, tokenMs := r.exchange()
+	growth, half := r.exchangeGrowth(r.overheadMs() + layersMs)
 	return Prefill{
 		WeightReadMs:               r.weightReadMs(),
 		ExpertReadMs:               r.expertReadMs(),
 		ExpertMissShare:            r.missShare(),
+		ExpertTileTokens:           r.tileTokens(),
 		GEMMMsPerToken:             r.gemmMs(),
 		AttentionMsPerTokenSquared: r.fullLayers() * r.m.prefillAttentionFLOPs() / 2 * r.attentionMsPerFLOP(),
 		PerTokenMs:                 r.elementwiseMs() + tokenMs + r.m.windowLayers()*float64(r.m.WindowTokens)*r.m.prefillAttentionFLOPs()*r.attentionMsPerFLOP(),
 		OverheadMs:                 r.overheadMs() + layersMs,
+		ExchangeGrowth:             growth,
+		ExchangeTokens:             half,
 	}
 }
 
@@ -34,6 +38,7 @@ func (r roofline) prefill() Prefill {
 // is that share.
 func (r roofline) decode() Decode {
 	layersMs, tokenMs := r.exchange()
+	growth, half := r.exchangeGrowth(r.overheadMs() + layersMs)
 	head := 2 * r.m.HeadParameters() / (r.wide() * BF16.multiply(r.g, r.p)) * msPerSecond
 	windows := r.m.KVElementsPerSequence() * r.kvMsPerElement()
 	return Decode{
@@ -43,6 +48,8 @@ func (r roofline) decode() Decode {
 		GEMMMsPerSequence: (r.gemmMs() + head) / r.pp,
 		PerSequenceMs:     (r.elementwiseMs() + tokenMs + windows) / r.pp,
 		OverheadMs:        r.overheadMs() + layersMs,
+		ExchangeGrowth:    growth,
+		ExchangeTokens:    half * r.pp,
 		KVMsPerToken:      r.kvMsPerToken() / r.pp,
 	}
 }
@@ -76,9 +83,21 @@ func (r roofline) missShare() float64 {
 // gemmMs is the time of the matrix products of one token in all layers. Its rate is that of large products over time: what
 // the kernels reach, times the clock that the power limit leaves between bursts and a steady load.
 func (r roofline) gemmMs() float64 {
-	dense := 2 * r.m.DenseParameters() / r.m.DenseWeights.multiply(r.g, r.p)
-	experts := 2 * r.m.ExpertParameters() * r.m.expertShare() / r.m.ExpertWeights.multiply(r.g, r.p)
-	return (dense + experts) / r.wide() * msPerSecond
+	return 2*r.m.DenseParameters()/(r.wide()*r.m.DenseWeights.multiply(r.g, r.p))*msPerSecond + r.expertGEMMMs()
+}
+
+// expertGEMMMs is the experts' part of gemmMs: many products of few rows each.
+func (r roofline) expertGEMMMs() float64 {
+	rate := r.m.ExpertWeights.multiply(r.g, r.p) * r.p.ExpertGEMM.Mean
+	return 2 * r.m.ExpertParameters() * r.m.expertShare() / (r.wide() * rate) * msPerSecond
+}
+
+// tileTokens is the work of padding every expert's rows to whole tiles, in tokens.
+func (r roofline) tileTokens() float64 {
+	if r.m.Experts == 0 {
+		return 0
+	}
+	return r.expertGEMMMs() / r.gemmMs() * r.p.ExpertTileRows.Mean / r.m.expertShare()
 }
 
 func (r roofline) attentionMsPerFLOP() float64 {
@@ -89,17 +108,13 @@ func (r roofline) attentionMsPerFLOP() float64 {
 func (r roofline) weightReadMs() float64 {
 	w := r.m.DenseWeights
 	seconds := r.m.DenseParameters()*w.Bytes()/w.read(r.p).Mean + r.m.HeadParameters()*BF16.Bytes()/r.p.WeightReadBf16.Mean
-	return seconds / (r.tp * r.g.BandwidthBytesPerSecond) * r.smallerMatrices(r.tp) * msPerSecond
+	return seconds / (r.tp * r.g.BandwidthBytesPerSecond) * msPerSecond
 }
 
 func (r roofline) expertReadMs() float64 {
 	w := r.m.ExpertWeights
-	return r.m.ExpertParameters() * w.Bytes() / (r.wide() * r.g.BandwidthBytesPerSecond * w.read(r.p).Mean) * r.smallerMatrices(r.tp) * msPerSecond
-}
-
-// smallerMatrices is what reading matrices that are split over n GPUs costs more.
-func (r roofline) smallerMatrices(n float64) float64 {
-	return math.Pow(n, r.p.WeightReadTPExponent.Mean)
+	share := w.read(r.p).Mean * r.p.ExpertRead.Mean
+	return r.m.ExpertParameters() * w.Bytes() / (r.wide() * r.g.BandwidthBytesPerSecond * share) * msPerSecond
 }
 
 func (r roofline) kvReadShare() float64 {
@@ -135,7 +150,7 @@ func (r roofline) exchange() (stepMs, tokenMs float64) {
 	seconds := 0.0
 	if r.tp > 1 {
 		reduces := 2 * float64(r.m.Layers)
-		stepMs += reduces * r.p.AllReduceMs.Mean
+		stepMs += reduces * (r.p.AllReduceMs.Mean + 2*math.Log2(r.tp)*r.p.AllReduceHopMs.Mean)
 		seconds += reduces * 2 * (r.tp - 1) / r.tp * vector / (r.dp * r.g.LinkBytesPerSecond)
 	}
 	if r.dp > 1 {
@@ -151,11 +166,21 @@ func (r roofline) exchange() (stepMs, tokenMs float64) {
 	return stepMs, seconds / r.p.AllReduceLink.Mean * msPerSecond
 }
 
+// exchangeGrowth is what all-reduces of many tokens cost more beside their bytes, as a share of a step's overhead, and the
+// tokens at which half of it is there.
+func (r roofline) exchangeGrowth(overheadMs float64) (growth, halfTokens float64) {
+	if r.tp == 1 {
+		return 0, 0
+	}
+	vector := float64(r.m.Hidden) * activationBytes
+	return 2 * float64(r.m.Layers) * r.p.AllReduceLargeMs.Mean / overheadMs, r.p.AllReduceLargeBytes.Mean * r.dp / vector
+}
+
 // linkDomainGPUs are the GPUs that NVLink joins in an eight-way board; what is wider talks over the network.
 const linkDomainGPUs = 8
 
 func (r roofline) overheadMs() float64 {
-	return float64(r.m.Layers)*r.p.LayerMs.Mean + r.o.EngineStepMs
+	return r.m.operations()*r.p.OperationMs.Mean + r.o.EngineStepMs
 }
 
 // kvBytesPerToken counts a KV head, or a latent, once.
@@ -192,28 +217,4 @@ func (r roofline) kvBytes(weightBytes float64) float64 {
 		reserve += r.p.CollectiveReserveBytes.Mean
 	}
 	return gpus*(r.g.MemoryBytes*r.o.MemoryFraction-reserve) - weightBytes - activations
-}
-
-// activity is what the counters read while a phase runs without a pause. Tensor-active counts clock cycles: it reads
-// higher than the share of the datasheet's FLOP/s by as much as the power limit lowers the clock.
-func (r roofline) activity(replica Replica) Activity {
-	const prompt, sequences, context = activityPrompt, activitySequences, activityContext
-	flops, bandwidth := r.wide()*r.pp*r.g.Bf16FLOPs, r.wide()*r.pp*r.g.BandwidthBytesPerSecond
-	if r.m.DenseWeights == FP8 {
-		flops = r.wide() * r.pp * r.g.FP8FLOPs
-	}
-	prefillMs := replica.Prefill.StepMs(prompt, 0)
-	decodeMs := replica.Decode.StepMs(sequences, sequences*context)
-	readBytes := (r.m.DenseParameters()*r.m.DenseWeights.Bytes()+r.m.HeadParameters()*BF16.Bytes())*r.dp +
-		r.m.ExpertParameters()*r.m.ExpertWeights.Bytes()*touched(r.missShare(), sequences) +
-		sequences*context*r.kvBytesPerToken()*r.kvCopies()
-	// The bytes that prefill moves follow its FLOPs (matrix operands, activations), so the measured H200's share scales
-	// with the ratio of the two peaks.
-	const h200FLOPsPerByte = 989e12 / 4.8e12
-	return Activity{
-		PrefillTensorActive: min(1, 2*r.m.ActiveLayerParameters()*prompt/(flops*prefillMs/msPerSecond)/r.p.TensorCycles.Mean),
-		PrefillDRAMActive:   min(1, r.p.PrefillDRAMActive.Mean*flops/bandwidth/h200FLOPsPerByte),
-		DecodeTensorActive:  min(1, 2*(r.m.ActiveLayerParameters()+r.m.HeadParameters())*sequences/(flops*decodeMs/msPerSecond)),
-		DecodeDRAMActive:    min(1, readBytes/(bandwidth*decodeMs/msPerSecond)),
-	}
 }

@@ -174,14 +174,15 @@ func (m Model) ffnWidth() float64 {
 
 // elementwiseBytes is what the fused kernels between the matrix products move for one token through all layers, as
 // (whole, sharded): the norms with their residual adds run on every GPU (read two, write two vectors, twice per layer),
-// the rest is split over them (rotary embedding on queries and keys, the KV write, the gate of the FFN).
+// and so does the sum over the experts (each one's vector written and read); the rest is split over them (rotary embedding
+// on queries and keys, the KV write, the gate of the FFN).
 func (m Model) elementwiseBytes() (whole, sharded float64) {
 	const activationBytes = 2
 	l, d := float64(m.Layers)*activationBytes, float64(m.HeadDim)
 	if m.KVRank > 0 {
 		d = float64(m.NopeDim + m.RopeDim)
 	}
-	whole = l * 8 * float64(m.Hidden)
+	whole = l*8*float64(m.Hidden) + m.expertLayers()*activationBytes*2*float64(m.ExpertsPerToken)*float64(m.Hidden)
 	sharded = l * (2*d*float64(m.QueryHeads+m.KVHeads) + 2*m.kvElementsPerLayer() + 3*m.ffnWidth())
 	return whole, sharded
 }

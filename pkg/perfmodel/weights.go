@@ -27,13 +27,15 @@ func (w WeightType) Bytes() float64 {
 
 func (w WeightType) known() bool { return w == BF16 || w == FP8 || w == INT4 || w == MXFP4 }
 
-// read is the share of the peak bandwidth that weights of this type are read at. Kernel tables exist for 16 and 8 bits;
-// what unpacks 4 bits is taken to do as well as 8.
+// read is the share of the peak bandwidth that weights of this type are read at.
 func (w WeightType) read(p priors) prior {
-	if w == BF16 {
-		return p.WeightReadBf16
+	switch w {
+	case FP8:
+		return p.WeightReadFP8
+	case INT4, MXFP4:
+		return p.WeightRead4Bit
 	}
-	return p.WeightReadFP8
+	return p.WeightReadBf16
 }
 
 // multiply is the rate of one GPU's large matrix products with weights of this type, FLOP/s. 4-bit weights are unpacked and
