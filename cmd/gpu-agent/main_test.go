@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/pdautoscaler/pdautoscaler/cmd/gpu-agent/internal/dcgmtest"
+	"github.com/pdautoscaler/pdautoscaler/test/dcgmfake"
 )
 
 // asAgent has the test binary be the agent.
@@ -20,5 +20,5 @@ func TestMain(m *testing.M) {
 		stop()
 		os.Exit(code)
 	}
-	os.Exit(dcgmtest.Main(m))
+	os.Exit(dcgmfake.Main(m))
 }

@@ -18,10 +18,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pdautoscaler/pdautoscaler/cmd/gpu-agent/internal/dcgmtest"
-	"github.com/pdautoscaler/pdautoscaler/cmd/gpu-agent/internal/podstest"
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 	"github.com/pdautoscaler/pdautoscaler/pkg/signals"
+	"github.com/pdautoscaler/pdautoscaler/test/dcgmfake"
+	"github.com/pdautoscaler/pdautoscaler/test/kubeletfake"
 )
 
 // process is the agent as a process of its own.
@@ -126,13 +126,20 @@ func shows(name, reason string, ok int) string {
 	return fmt.Sprintf(`pdautoscaler_gpu_agent_condition{condition="%s",reason="%s"} %d`, name, reason, ok)
 }
 
-// decodeAndPrefill is a kubelet whose two pods hold the two GPUs of dcgmtest.TwoH200.
-func decodeAndPrefill(t *testing.T) *podstest.Kubelet {
+// showing returns a node that the stand-in for DCGM shows.
+func showing(t *testing.T, scenario string) *dcgmfake.Node {
 	t.Helper()
-	kubelet := podstest.Start(t)
+	dcgmfake.Need(t)
+	return dcgmfake.NewNode(t, scenario)
+}
+
+// decodeAndPrefill is a kubelet whose two pods hold the two GPUs of dcgmfake.TwoH200.
+func decodeAndPrefill(t *testing.T) *kubeletfake.Kubelet {
+	t.Helper()
+	kubelet := kubeletfake.Start(t)
 	kubelet.Show(
-		podstest.Pod("default", "dynamo-pd-decode-0", "main", "GPU-aaaaaaaa-0000-0000-0000-000000000000"),
-		podstest.Pod("default", "dynamo-pd-prefill-0", "main", "GPU-bbbbbbbb-0000-0000-0000-000000000000"))
+		kubeletfake.Pod("default", "dynamo-pd-decode-0", "main", "GPU-aaaaaaaa-0000-0000-0000-000000000000"),
+		kubeletfake.Pod("default", "dynamo-pd-prefill-0", "main", "GPU-bbbbbbbb-0000-0000-0000-000000000000"))
 	return kubelet
 }
 
@@ -157,7 +164,7 @@ func (p *process) collect() planner.Signals {
 
 // The controller reads from the agent what DCGM showed, by pod; under both generations of names.
 func TestTheControllerReadsTheAgent(t *testing.T) {
-	dcgmtest.NewNode(t, dcgmtest.TwoH200)
+	showing(t, dcgmfake.TwoH200)
 	kubelet := decodeAndPrefill(t)
 	for _, names := range []string{"4.5", "4.6"} {
 		p := start(t, "--names", names, "--pod-resources", kubelet.Socket())
@@ -177,7 +184,7 @@ func TestTheControllerReadsTheAgent(t *testing.T) {
 }
 
 func TestDeviceAndProfilingFieldsAreWatchedApart(t *testing.T) {
-	node := dcgmtest.NewNode(t, dcgmtest.TwoH200)
+	node := showing(t, dcgmfake.TwoH200)
 	p := start(t, "--pod-resources", "", "--interval", "1s", "--max-age", "5s")
 	p.serves([]string{shows("DCGM", "Works", 1), shows("Pods", "SwitchedOff", 1)})
 	var watches []string
@@ -197,7 +204,7 @@ func TestDeviceAndProfilingFieldsAreWatchedApart(t *testing.T) {
 // What another profiler holds is unknown to the controller, not zero; the rest is served.
 func TestProfilingRefused(t *testing.T) {
 	for code, reason := range map[string]string{"-34": "InUse", "-36": "NotSupported", "-33": "ModuleNotLoaded"} {
-		dcgmtest.NewNode(t, dcgmtest.TwoH200+"profiling "+code)
+		showing(t, dcgmfake.TwoH200+"profiling "+code)
 		p := start(t, "--pod-resources", decodeAndPrefill(t).Socket())
 		p.serves([]string{shows("ProfilingFields", reason, 0), shows("DeviceFields", "Works", 1), "DCGM_FI_DEV_GPU_UTIL{"},
 			"DCGM_FI_PROF_", "pdautoscaler_pod_tensor", "pdautoscaler_pod_dram")
@@ -212,37 +219,37 @@ func TestProfilingRefused(t *testing.T) {
 
 // Some GPUs cannot count everything in one pass: the two fields that matter still come.
 func TestEssentialFieldsAlone(t *testing.T) {
-	dcgmtest.NewNode(t, dcgmtest.TwoH200+"profiling-at-most 2")
+	showing(t, dcgmfake.TwoH200+"profiling-at-most 2")
 	p := start(t, "--pod-resources", decodeAndPrefill(t).Socket())
 	p.serves([]string{shows("ProfilingFields", "EssentialOnly", 1), "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{", "DCGM_FI_PROF_DRAM_ACTIVE{"}, "DCGM_FI_PROF_SM_ACTIVE")
 }
 
 // Blanks, fields that are not supported and values that stand still are left out while the agent runs.
 func TestBlankAndStaleValues(t *testing.T) {
-	node := dcgmtest.NewNode(t, dcgmtest.TwoH200)
+	node := showing(t, dcgmfake.TwoH200)
 	p := start(t, "--pod-resources", decodeAndPrefill(t).Socket())
 	tensor := `DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{Hostname="node-7",UUID="GPU-%s-0000-0000-0000-000000000000"`
 	first, second := fmt.Sprintf(tensor, "aaaaaaaa"), fmt.Sprintf(tensor, "bbbbbbbb")
 	p.serves([]string{first, second})
 
-	node.Show(strings.NewReplacer("value gpu 0 1004 d 0.061", "value gpu 0 1004 d blank", "value gpu 0 204 i 92", "value gpu 0 204 i blank+2").Replace(dcgmtest.TwoH200))
+	node.Show(strings.NewReplacer("value gpu 0 1004 d 0.061", "value gpu 0 1004 d blank", "value gpu 0 204 i 92", "value gpu 0 204 i blank+2").Replace(dcgmfake.TwoH200))
 	p.serves([]string{second, shows("ProfilingFields", "SomeGPUs", 0), shows("DeviceFields", "Works", 1),
 		`pdautoscaler_gpu_values_left_out{field="DCGM_FI_PROF_PIPE_TENSOR_ACTIVE",why="blank"} 1`,
 		`pdautoscaler_gpu_values_left_out{field="DCGM_FI_DEV_MEM_COPY_UTIL",why="not supported"} 1`}, first)
 
-	node.Show(strings.ReplaceAll(dcgmtest.TwoH200, " 1004 d 0.", " 1004 d 0.5 age=60 #"))
+	node.Show(strings.ReplaceAll(dcgmfake.TwoH200, " 1004 d 0.", " 1004 d 0.5 age=60 #"))
 	p.serves([]string{`pdautoscaler_gpu_values_left_out{field="DCGM_FI_PROF_PIPE_TENSOR_ACTIVE",why="stale"} 2`, shows("ProfilingFields", "NoValues", 0)}, first, second)
 	if got := p.collect().PrefillTensorActive; got.Ok() {
 		t.Errorf("the controller reads %+v", got)
 	}
 
-	node.Show(dcgmtest.TwoH200)
+	node.Show(dcgmfake.TwoH200)
 	p.serves([]string{first, second, shows("ProfilingFields", "Works", 1)})
 }
 
 // The host engine dies, comes back with no memory of its watches, and the agent goes on.
 func TestHostEngineLostInTheMiddle(t *testing.T) {
-	node := dcgmtest.NewNode(t, dcgmtest.TwoH200)
+	node := showing(t, dcgmfake.TwoH200)
 	p := start(t, "--dcgm", "unix:///run/nv-hostengine.sock", "--pod-resources", decodeAndPrefill(t).Socket())
 	p.serves([]string{shows("DCGM", "Works", 1), "DCGM_FI_DEV_GPU_UTIL{"})
 	node.Show("engine down")
@@ -250,7 +257,7 @@ func TestHostEngineLostInTheMiddle(t *testing.T) {
 	if page := p.get("/healthz"); !strings.Contains(page, "DCGM: NOT OK, Unreachable") || !strings.Contains(page, "the DCGM host engine at unix:///run/nv-hostengine.sock does not answer") {
 		t.Errorf("/healthz says %s", page)
 	}
-	node.Show(dcgmtest.TwoH200 + "generation 2")
+	node.Show(dcgmfake.TwoH200 + "generation 2")
 	p.serves([]string{shows("DCGM", "Works", 1), shows("ProfilingFields", "Works", 1), "DCGM_FI_PROF_DRAM_ACTIVE{", "pdautoscaler_gpu_agent_connections_total 2"})
 	var logged []string
 	for _, line := range p.lines() {
@@ -268,10 +275,10 @@ func TestHostEngineLostInTheMiddle(t *testing.T) {
 
 // DCGM is restarted between two rounds: nothing was ever unreachable, but the connection is another.
 func TestHostEngineRestarted(t *testing.T) {
-	node := dcgmtest.NewNode(t, dcgmtest.TwoH200)
+	node := showing(t, dcgmfake.TwoH200)
 	p := start(t, "--dcgm", "tcp://127.0.0.1:5555", "--pod-resources", "")
 	p.serves([]string{shows("DCGM", "Works", 1)})
-	node.Show(dcgmtest.TwoH200 + "generation 2")
+	node.Show(dcgmfake.TwoH200 + "generation 2")
 	p.serves([]string{shows("DCGM", "Works", 1), shows("ProfilingFields", "Works", 1), "pdautoscaler_gpu_agent_connections_total 2"})
 }
 
@@ -279,7 +286,7 @@ func TestWithoutTheLibrary(t *testing.T) {
 	if found, _ := filepath.Glob("/usr/lib*/*/libdcgm.so.4"); len(found) > 0 {
 		t.Skipf("this machine has %s", found[0])
 	}
-	dcgmtest.NewNode(t, dcgmtest.TwoH200)
+	showing(t, dcgmfake.TwoH200)
 	t.Setenv("LD_LIBRARY_PATH", "")
 	p := start(t, "--pod-resources", "")
 	p.serves([]string{shows("DCGM", "LibraryMissing", 0)}, "DCGM_FI_")
@@ -290,7 +297,7 @@ func TestWithoutTheLibrary(t *testing.T) {
 
 // At the end everything is let go of.
 func TestGoodbye(t *testing.T) {
-	node := dcgmtest.NewNode(t, dcgmtest.TwoH200)
+	node := showing(t, dcgmfake.TwoH200)
 	t.Run("runs", func(t *testing.T) {
 		p := start(t, "--pod-resources", "")
 		p.serves([]string{shows("ProfilingFields", "Works", 1)})

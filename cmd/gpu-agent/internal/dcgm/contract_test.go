@@ -10,20 +10,20 @@ import (
 	"time"
 
 	"github.com/pdautoscaler/pdautoscaler/cmd/gpu-agent/internal/condition"
-	"github.com/pdautoscaler/pdautoscaler/cmd/gpu-agent/internal/dcgmtest"
 	"github.com/pdautoscaler/pdautoscaler/cmd/gpu-agent/internal/gpu"
+	"github.com/pdautoscaler/pdautoscaler/test/dcgmfake"
 )
 
 func TestContractOfTheStandIn(t *testing.T) {
-	dcgmtest.NewNode(t, dcgmtest.TwoH200)
+	showing(t, dcgmfake.TwoH200)
 	contract(t, "embedded")
 }
 
 // On a GPU node with DCGM: PDAUTOSCALER_REAL_DCGM=embedded (or an address) go test -v -run Contract ./cmd/gpu-agent/internal/dcgm
 func TestContractOfTheRealLibrary(t *testing.T) {
-	address := os.Getenv(dcgmtest.Real)
+	address := os.Getenv(dcgmfake.Real)
 	if address == "" {
-		t.Skipf("%s is not set: it names the DCGM of this machine, embedded or tcp://host:port", dcgmtest.Real)
+		t.Skipf("%s is not set: it names the DCGM of this machine, embedded or tcp://host:port", dcgmfake.Real)
 	}
 	contract(t, address)
 }

@@ -13,13 +13,20 @@ import (
 
 	"github.com/pdautoscaler/pdautoscaler/cmd/gpu-agent/internal/agent"
 	"github.com/pdautoscaler/pdautoscaler/cmd/gpu-agent/internal/condition"
-	"github.com/pdautoscaler/pdautoscaler/cmd/gpu-agent/internal/dcgmtest"
 	"github.com/pdautoscaler/pdautoscaler/cmd/gpu-agent/internal/gpu"
+	"github.com/pdautoscaler/pdautoscaler/test/dcgmfake"
 )
 
-func TestMain(m *testing.M) { os.Exit(dcgmtest.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(dcgmfake.Main(m)) }
 
 var _ agent.Engine = (*Engine)(nil)
+
+// showing returns a node that the stand-in for DCGM shows.
+func showing(t *testing.T, scenario string) *dcgmfake.Node {
+	t.Helper()
+	dcgmfake.Need(t)
+	return dcgmfake.NewNode(t, scenario)
+}
 
 // at returns a connected engine.
 func at(t *testing.T, address string) *Engine {
@@ -57,7 +64,7 @@ func wantReason(t *testing.T, err error, want condition.Reason) {
 }
 
 func TestWaysToConnect(t *testing.T) {
-	node := dcgmtest.NewNode(t, dcgmtest.TwoH200)
+	node := showing(t, dcgmfake.TwoH200)
 	for address, want := range map[string]string{
 		"embedded":              "connect embedded mode=1",
 		"tcp://10.0.0.1:5555":   "connect 10.0.0.1:5555 socket=0",
@@ -71,7 +78,7 @@ func TestWaysToConnect(t *testing.T) {
 }
 
 func TestDevices(t *testing.T) {
-	dcgmtest.NewNode(t, dcgmtest.TwoH200)
+	showing(t, dcgmfake.TwoH200)
 	got, err := at(t, "embedded").Devices()
 	want := []gpu.Device{
 		{Entity: twoGPUs[0], Index: 0, UUID: "GPU-aaaaaaaa-0000-0000-0000-000000000000", Model: "NVIDIA H200", BusID: "00000000:19:00.0"},
@@ -85,7 +92,7 @@ func TestDevices(t *testing.T) {
 // A divided GPU: pods hold its instances, whose UUIDs DCGM gives in the same
 // field. A name that DCGM does not know stays empty.
 func TestInstances(t *testing.T) {
-	dcgmtest.NewNode(t, `
+	showing(t, `
 gpu 0
 text gpu 0 54 GPU-a
 text gpu 0 50 <<<NULL>>>
@@ -104,14 +111,14 @@ instance 9 of 5 as 1`)
 }
 
 func TestNoGPUs(t *testing.T) {
-	dcgmtest.NewNode(t, "")
+	showing(t, "")
 	if got, err := at(t, "embedded").Devices(); err != nil || len(got) != 0 {
 		t.Errorf("%v, %v", got, err)
 	}
 }
 
 func TestValuesAsDCGMGivesThem(t *testing.T) {
-	dcgmtest.NewNode(t, `
+	showing(t, `
 gpu 0
 value gpu 0 203 i 97
 value gpu 0 204 i blank+2
@@ -150,7 +157,7 @@ value gpu 0 252 i 5 status=-18`)
 
 // What is watched, and that nothing is left behind.
 func TestWatchesAreMadeAndLetGo(t *testing.T) {
-	node := dcgmtest.NewNode(t, dcgmtest.TwoH200)
+	node := showing(t, dcgmfake.TwoH200)
 	e := at(t, "embedded")
 	for range 3 { // a set's former watch is replaced
 		if err := e.Watch(gpu.DeviceSet, twoGPUs, gpu.DeviceSet.IDs(), time.Second); err != nil {
@@ -184,7 +191,7 @@ func TestProfilingRefused(t *testing.T) {
 	for code, want := range map[string]condition.Reason{
 		"-33": condition.ModuleNotLoaded, "-34": condition.InUse, "-36": condition.NotSupported, "-38": condition.NotSupported, "-3": condition.CallFailed,
 	} {
-		node := dcgmtest.NewNode(t, dcgmtest.TwoH200+"profiling "+code)
+		node := showing(t, dcgmfake.TwoH200+"profiling "+code)
 		e := at(t, "embedded")
 		wantReason(t, e.Watch(gpu.ProfilingSet, twoGPUs, gpu.ProfilingSet.IDs(), time.Second), want)
 		if err := e.Watch(gpu.DeviceSet, twoGPUs, gpu.DeviceSet.IDs(), time.Second); err != nil {
@@ -198,7 +205,7 @@ func TestProfilingRefused(t *testing.T) {
 }
 
 func TestConnectionLostAndMadeAgain(t *testing.T) {
-	node := dcgmtest.NewNode(t, dcgmtest.TwoH200)
+	node := showing(t, dcgmfake.TwoH200)
 	e := at(t, "tcp://127.0.0.1:5555")
 	for generation := range 3 {
 		if err := e.Watch(gpu.DeviceSet, twoGPUs, gpu.DeviceSet.IDs(), time.Second); err != nil {
@@ -215,7 +222,7 @@ func TestConnectionLostAndMadeAgain(t *testing.T) {
 		wantReason(t, e.Watch(gpu.DeviceSet, twoGPUs, gpu.DeviceSet.IDs(), time.Second), condition.ConnectionLost)
 		e.Disconnect()
 		wantReason(t, e.Connect(), condition.Unreachable)
-		node.Show(dcgmtest.TwoH200 + "generation " + string(rune('2'+generation)))
+		node.Show(dcgmfake.TwoH200 + "generation " + string(rune('2'+generation)))
 		if err := e.Connect(); err != nil {
 			t.Fatal(err)
 		}
@@ -224,7 +231,7 @@ func TestConnectionLostAndMadeAgain(t *testing.T) {
 
 // Every call on an engine that is not connected is an error: in the library it would end the process.
 func TestNotConnected(t *testing.T) {
-	dcgmtest.NewNode(t, "engine down")
+	showing(t, "engine down")
 	e := New(Address{})
 	wantReason(t, e.Connect(), condition.CallFailed)
 	_, err := e.Devices()

@@ -12,7 +12,7 @@ import (
 
 	"github.com/pdautoscaler/pdautoscaler/cmd/gpu-agent/internal/condition"
 	"github.com/pdautoscaler/pdautoscaler/cmd/gpu-agent/internal/gpu"
-	"github.com/pdautoscaler/pdautoscaler/cmd/gpu-agent/internal/podstest"
+	"github.com/pdautoscaler/pdautoscaler/test/kubeletfake"
 )
 
 var (
@@ -40,8 +40,8 @@ func wantPod(t *testing.T, w *Watcher, now time.Time, want string) {
 
 // A device is given to another pod, the kubelet goes and comes back.
 func TestKubeletComesAndGoes(t *testing.T) {
-	kubelet := podstest.Start(t)
-	kubelet.Show(podstest.Pod("default", "p0", "main", "GPU-a"))
+	kubelet := kubeletfake.Start(t)
+	kubelet.Show(kubeletfake.Pod("default", "p0", "main", "GPU-a"))
 	w := newWatcher(t, kubelet.Socket())
 	wantPod(t, w, epoch, "")
 	w.ask(t.Context(), epoch)
@@ -49,7 +49,7 @@ func TestKubeletComesAndGoes(t *testing.T) {
 	if c := w.board.Get(condition.Pods); !c.OK || c.Reason != condition.Works {
 		t.Errorf("condition %+v", c)
 	}
-	kubelet.Show(podstest.Pod("default", "p1", "main", "GPU-a"))
+	kubelet.Show(kubeletfake.Pod("default", "p1", "main", "GPU-a"))
 	w.ask(t.Context(), epoch.Add(5*time.Second))
 	wantPod(t, w, epoch.Add(5*time.Second), "p1")
 
@@ -71,7 +71,7 @@ func TestKubeletComesAndGoes(t *testing.T) {
 }
 
 func TestWhyTheKubeletIsSilent(t *testing.T) {
-	kubelet := podstest.Start(t)
+	kubelet := kubeletfake.Start(t)
 	for name, c := range map[string]struct {
 		err  error
 		says string
@@ -101,8 +101,8 @@ func TestWhyTheKubeletIsSilent(t *testing.T) {
 
 // A node can have more pods than fit into gRPC's usual 4 MiB.
 func TestLongList(t *testing.T) {
-	kubelet := podstest.Start(t)
-	pod := podstest.Pod("default", "p0", "main", "GPU-a")
+	kubelet := kubeletfake.Start(t)
+	pod := kubeletfake.Pod("default", "p0", "main", "GPU-a")
 	for i := range 100_000 {
 		pod.Containers[0].Devices[0].DeviceIds = append(pod.Containers[0].Devices[0].DeviceIds, fmt.Sprintf("GPU-%040d::1", i))
 	}

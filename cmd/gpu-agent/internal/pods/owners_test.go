@@ -7,7 +7,7 @@ import (
 	podresources "k8s.io/kubelet/pkg/apis/podresources/v1"
 
 	"github.com/pdautoscaler/pdautoscaler/cmd/gpu-agent/internal/gpu"
-	"github.com/pdautoscaler/pdautoscaler/cmd/gpu-agent/internal/podstest"
+	"github.com/pdautoscaler/pdautoscaler/test/kubeletfake"
 )
 
 func TestDeviceIDs(t *testing.T) {
@@ -54,7 +54,7 @@ func FuzzCanonical(f *testing.F) {
 func TestOwners(t *testing.T) {
 	whole := gpu.Device{Entity: gpu.Entity{Kind: gpu.WholeGPU, ID: 1}, Index: 1, UUID: "GPU-b"}
 	instance := gpu.Device{Entity: gpu.Entity{Kind: gpu.Instance, ID: 7}, Index: 1, UUID: "GPU-b", InstanceID: 3, InstanceUUID: "MIG-c"}
-	pod := podstest.Pod
+	pod := kubeletfake.Pod
 	mine := func(container string) gpu.Owner {
 		return gpu.Owner{Namespace: "default", Pod: "p0", Container: container}
 	}
@@ -95,7 +95,7 @@ func TestOwners(t *testing.T) {
 
 // What cannot be told is named, not dropped in silence.
 func TestUnreadAllocations(t *testing.T) {
-	p := podstest.Pod("default", "p0", "main", "weird-id", "GPU-a")
+	p := kubeletfake.Pod("default", "p0", "main", "weird-id", "GPU-a")
 	p.Containers[0].DynamicResources = []*podresources.DynamicResource{{ClaimName: "c", ClaimResources: []*podresources.ClaimResource{
 		{DriverName: "gpu.nvidia.com", PoolName: "node-0", DeviceName: "gpu-0"}, {DriverName: "net.example.com", PoolName: "node-0", DeviceName: "nic"},
 	}}}

@@ -1,4 +1,4 @@
-package dcgmtest
+package dcgmfake
 
 import (
 	_ "embed"
@@ -36,7 +36,7 @@ func Main(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(folder)
-	switch err := build(folder); {
+	switch err := Build(folder); {
 	case errors.Is(err, exec.ErrNotFound):
 		return m.Run()
 	case err != nil:
@@ -57,8 +57,8 @@ func Main(m *testing.M) int {
 	return 0
 }
 
-// build compiles the library into a folder.
-func build(folder string) error {
+// Build compiles the library into a folder. Without gcc the error is exec.ErrNotFound.
+func Build(folder string) error {
 	gcc, err := exec.LookPath("gcc")
 	if err != nil {
 		return err

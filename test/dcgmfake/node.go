@@ -1,4 +1,4 @@
-package dcgmtest
+package dcgmfake
 
 import (
 	"os"
@@ -17,7 +17,6 @@ type Node struct {
 // those that it starts, shows it until the test ends.
 func NewNode(t testing.TB, scenario string) *Node {
 	t.Helper()
-	Need(t)
 	n := &Node{t: t, folder: t.TempDir()}
 	n.Show(scenario)
 	t.Setenv(nodeEnv, n.folder)

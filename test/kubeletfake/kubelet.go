@@ -1,7 +1,7 @@
-// Package podstest is a kubelet's pod-resources API for tests: the real service
+// Package kubeletfake is a kubelet's pod-resources API for tests: the real service
 // over gRPC on a unix socket, with a list that the test sets. It must never be
 // imported by the agent.
-package podstest
+package kubeletfake
 
 import (
 	"context"
