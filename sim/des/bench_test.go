@@ -71,3 +71,31 @@ func BenchmarkDay(b *testing.B) {
 	}
 	b.ReportMetric(float64(tr.Len())*float64(b.N)/b.Elapsed().Seconds(), "requests/s")
 }
+
+// BenchmarkBlocks plays prompts of many prefix blocks, routed by what each of 22 prefill replicas has of them.
+func BenchmarkBlocks(b *testing.B) {
+	dir := os.Getenv("PDAUTOSCALER_DATA")
+	if dir == "" {
+		b.Skip("PDAUTOSCALER_DATA is not set: no trace with prefix blocks")
+	}
+	tr, err := trace.Open(filepath.Join(dir, "traces", "mooncake_synthetic_trace.jsonl"), trace.Auto, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if tr, err = tr.Scale(2, 1); err != nil {
+		b.Fatal(err)
+	}
+	cfg := config(22, 4)
+	cfg.Routing = KVAware
+	cfg.Service.Decode.KVCapacityTokens = 2e6
+	for b.Loop() {
+		e, err := New(cfg, tr.Source())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if !e.Finish(2 * time.Hour) {
+			b.Fatalf("%d requests never ended", e.InFlight())
+		}
+	}
+	b.ReportMetric(float64(tr.Len())*float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+}

@@ -21,6 +21,7 @@ type Engine struct {
 	serial    uint64
 	desired   [2]int
 	turn      [2]int
+	prefixes  *prefixIndex
 	queue     fifo // prompts that any prefill replica may take
 	idle      int  // ready prefill replicas without work
 	parked    fifo
@@ -52,7 +53,7 @@ func New(cfg Config, source trace.Source) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, source: source, outcome: outcome, counters: newCounters(),
+	e := &Engine{cfg: cfg, source: source, prefixes: newPrefixIndex(), outcome: outcome, counters: newCounters(),
 		steps:     newStepTimes(cfg.Service.Decode.Decode, cfg.Service.MaxSequences),
 		kvTotal:   int64(cfg.Service.Decode.KVCapacityTokens),
 		kvAdmit:   int64((1 - kvWatermark) * cfg.Service.Decode.KVCapacityTokens),

@@ -82,7 +82,7 @@ func (e *Engine) create(role Role) *replica {
 		if tokens == 0 {
 			tokens = int64(e.cfg.Service.Prefill.KVCapacityTokens)
 		}
-		r.cache = newPrefixCache(tokens)
+		r.cache = e.prefixes.cache(tokens)
 	}
 	e.replicas[role] = append(e.replicas[role], r)
 	return r
@@ -181,6 +181,9 @@ func (e *Engine) leaveIfDrained(r *replica) bool {
 func (e *Engine) remove(r *replica) {
 	e.become(r, gone)
 	r.version++
+	if r.cache != nil {
+		r.cache.forget()
+	}
 	i := slices.Index(e.replicas[r.role], r)
 	e.replicas[r.role] = slices.Delete(e.replicas[r.role], i, i+1)
 	e.measure()

@@ -21,6 +21,7 @@ type request struct {
 	arrived, first        Time // first token; noTime before it
 	input, output, cached int32
 	blocks                []uint64
+	found                 []*cachedBlock // of blocks, as far as they were looked up
 
 	state requestState
 	// version grows each time the request is routed, and voids what was under way before.
@@ -59,8 +60,10 @@ func (e *Engine) newRequest(r *trace.Request) *request {
 		e.pool = append(e.pool, q)
 	}
 	e.arrivals++
+	clear(q.found)
 	*q = request{
-		id: e.arrivals, arrived: e.now, first: noTime, version: q.version + 1, state: parked,
+		found: q.found[:0],
+		id:    e.arrivals, arrived: e.now, first: noTime, version: q.version + 1, state: parked,
 		input: max(1, r.InputTokens), output: max(1, r.OutputTokens), blocks: r.Blocks,
 	}
 	q.cached = min(max(0, r.CachedTokens), q.input-1)

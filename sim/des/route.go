@@ -122,11 +122,12 @@ func (e *Engine) choosePrefill(q *request) *replica {
 	case KVAware:
 		var best *replica
 		var least int64
+		e.prefixes.matchAll(q)
 		for _, p := range e.replicas[Prefill] {
 			if p.state != serving {
 				continue
 			}
-			if load := p.load + int64(q.prompt()-p.cache.match(q)); best == nil || load < least {
+			if load := p.load + int64(q.prompt()-p.cache.lastMatch(q)); best == nil || load < least {
 				best, least = p, load
 			}
 		}

@@ -169,7 +169,7 @@ func TestRoutings(t *testing.T) {
 }
 
 func TestCacheForgetsTheLeastRecentlyUsed(t *testing.T) {
-	c := newPrefixCache(3 * trace.BlockTokens)
+	c := newPrefixIndex().cache(3 * trace.BlockTokens)
 	prompt := func(ids ...uint64) *request {
 		return &request{input: int32(len(ids)*trace.BlockTokens + 10), blocks: ids}
 	}
