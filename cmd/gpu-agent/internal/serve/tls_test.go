@@ -2,89 +2,35 @@ package serve
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pdautoscaler/pdautoscaler/test/certfake"
 )
 
-// authority signs certificates for a test.
+// authority is one whose clients can be made.
 type authority struct {
-	t      *testing.T
-	folder string
-	cert   *x509.Certificate
-	key    *ecdsa.PrivateKey
-	serial int64
+	*certfake.Authority
+	t *testing.T
 }
 
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	a := &authority{t: t, folder: t.TempDir()}
-	a.cert, a.key = a.issue("ca.crt", "ca.key", "authority")
-	return a
-}
-
-func (a *authority) file(name string) string { return filepath.Join(a.folder, name) }
-
-// issue writes a certificate and its key to files.
-func (a *authority) issue(certFile, keyFile, name string) (*x509.Certificate, *ecdsa.PrivateKey) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.serial++
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(a.serial), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true, IsCA: a.cert == nil,
-		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	parent, signer := a.cert, a.key
-	if parent == nil {
-		parent, signer = template, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	for name, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "EC PRIVATE KEY", Bytes: keyDER}} {
-		if err := os.WriteFile(a.file(name), pem.EncodeToMemory(block), 0o600); err != nil {
-			a.t.Fatal(err)
-		}
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return cert, key
-}
+func newAuthority(t *testing.T) *authority { return &authority{certfake.New(t), t} }
 
 // client trusts the authority, and shows a certificate of those files where they are given.
 func (a *authority) client(files ...string) *http.Client {
 	a.t.Helper()
 	config := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
-	config.RootCAs.AddCert(a.cert)
+	config.RootCAs.AddCert(a.Certificate)
 	if len(files) > 0 {
-		pair, err := tls.LoadX509KeyPair(a.file(files[0]), a.file(files[1]))
+		pair, err := tls.LoadX509KeyPair(a.File(files[0]), a.File(files[1]))
 		if err != nil {
 			a.t.Fatal(err)
 		}
@@ -139,10 +85,10 @@ func get(t *testing.T, client *http.Client, url string) (int, string, error) {
 
 func TestClientsWithAndWithoutCertificate(t *testing.T) {
 	ours, other := newAuthority(t), newAuthority(t)
-	ours.issue("tls.crt", "tls.key", "agent")
-	ours.issue("client.crt", "client.key", "prometheus")
-	other.issue("client.crt", "client.key", "stranger")
-	url := start(t, TLS{CertFile: ours.file("tls.crt"), KeyFile: ours.file("tls.key"), ClientCAFile: ours.file("ca.crt")})
+	ours.Issue("tls.crt", "tls.key", "agent")
+	ours.Issue("client.crt", "client.key", "prometheus")
+	other.Issue("client.crt", "client.key", "stranger")
+	url := start(t, TLS{CertFile: ours.File("tls.crt"), KeyFile: ours.File("tls.key"), ClientCAFile: ours.File("ca.crt")})
 
 	if code, name, err := get(t, ours.client("client.crt", "client.key"), url+"/metrics"); code != 200 || name != "agent" {
 		t.Errorf("with a certificate: %d from %q, %v", code, name, err)
@@ -154,7 +100,7 @@ func TestClientsWithAndWithoutCertificate(t *testing.T) {
 		t.Errorf("the kubelet's probe: %d, %v", code, err)
 	}
 	stranger := ours.client()
-	pair, err := tls.LoadX509KeyPair(other.file("client.crt"), other.file("client.key"))
+	pair, err := tls.LoadX509KeyPair(other.File("client.crt"), other.File("client.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,8 +114,8 @@ func TestClientsWithAndWithoutCertificate(t *testing.T) {
 // A certificate is renewed while the agent runs; half a file leaves the former in use.
 func TestCertificateIsRenewed(t *testing.T) {
 	ours := newAuthority(t)
-	ours.issue("tls.crt", "tls.key", "first")
-	url := start(t, TLS{CertFile: ours.file("tls.crt"), KeyFile: ours.file("tls.key")})
+	ours.Issue("tls.crt", "tls.key", "first")
+	url := start(t, TLS{CertFile: ours.File("tls.crt"), KeyFile: ours.File("tls.key")})
 	want := func(name string) {
 		t.Helper()
 		if code, got, err := get(t, ours.client(), url+"/metrics"); code != 200 || got != name {
@@ -180,26 +126,26 @@ func TestCertificateIsRenewed(t *testing.T) {
 		t.Helper()
 		for _, name := range names {
 			at := time.Now().Add(time.Duration(seconds) * time.Second)
-			if err := os.Chtimes(ours.file(name), at, at); err != nil {
+			if err := os.Chtimes(ours.File(name), at, at); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	want("first")
-	if err := os.WriteFile(ours.file("tls.crt"), []byte("-----BEGIN CERT"), 0o600); err != nil {
+	if err := os.WriteFile(ours.File("tls.crt"), []byte("-----BEGIN CERT"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	later(10, "tls.crt")
 	want("first")
-	ours.issue("tls.crt", "tls.key", "second")
+	ours.Issue("tls.crt", "tls.key", "second")
 	later(20, "tls.crt", "tls.key")
 	want("second")
 }
 
 func TestWrongTLSFiles(t *testing.T) {
 	ours := newAuthority(t)
-	ours.issue("tls.crt", "tls.key", "agent")
-	crt, key := ours.file("tls.crt"), ours.file("tls.key")
+	ours.Issue("tls.crt", "tls.key", "agent")
+	crt, key := ours.File("tls.crt"), ours.File("tls.key")
 	for name, c := range map[string]struct {
 		files TLS
 		says  string
@@ -208,7 +154,7 @@ func TestWrongTLSFiles(t *testing.T) {
 		"no certificate":     {TLS{KeyFile: key}, "both a certificate and its key"},
 		"authority alone":    {TLS{ClientCAFile: crt}, "both a certificate and its key"},
 		"not there":          {TLS{CertFile: crt + "x", KeyFile: key}, "cannot be used"},
-		"another's key":      {TLS{CertFile: crt, KeyFile: ours.file("ca.key")}, "cannot be used"},
+		"another's key":      {TLS{CertFile: crt, KeyFile: ours.File("ca.key")}, "cannot be used"},
 		"no such authority":  {TLS{CertFile: crt, KeyFile: key, ClientCAFile: crt + "x"}, "cannot be read"},
 		"a key as authority": {TLS{CertFile: crt, KeyFile: key, ClientCAFile: key}, "holds no certificate"},
 	} {
