@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/capacity"
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
 
 // planOptions are plan's flags.
@@ -114,7 +115,7 @@ func (o *planOptions) traffic() capacity.Traffic {
 	return capacity.Traffic{
 		RequestsPerSecond: o.rate.value, ArrivalSCV: o.arrivalSCV.value,
 		Input:       capacity.Lengths{Mean: o.input.value, SCV: o.inputSCV.value},
-		Output:      capacity.Lengths{Mean: o.output.value, SCV: o.outputSCV.value},
+		Output:      planner.OutputLengths(o.output.value, o.outputSCV.value),
 		CachedShare: o.cachedShare.value,
 	}
 }

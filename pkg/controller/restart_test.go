@@ -138,7 +138,7 @@ func TestIntentIsOfTheNewSpec(t *testing.T) {
 func TestRestartHoldsScaleDown(t *testing.T) {
 	w := newWorld(t, example())
 	w.service.traffic(0.01, 100, 10)
-	w.rounds(31) // 300 s and one more
+	w.rounds(40) // three start-up times and intervals, and one more
 	if got := w.service.pools[planner.Prefill].Desired; got != 1 {
 		t.Fatalf("prefill is at %d after a quiet window: the test has no subject", got)
 	}
@@ -146,7 +146,7 @@ func TestRestartHoldsScaleDown(t *testing.T) {
 	w.service.traffic(0.01, 100, 10)
 	w.rounds(20)
 	w.restart()
-	w.rounds(29)
+	w.rounds(38)
 	if got := w.service.pools[planner.Prefill].Desired; got != 2 {
 		t.Errorf("prefill went to %d less than a window after the restart", got)
 	}

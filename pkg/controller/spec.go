@@ -138,7 +138,12 @@ func objective(o v1alpha1.Objective) capacity.Objective {
 }
 
 func behavior(b *v1alpha1.Behavior) planner.Behavior {
+	headroom := 0.0
+	if b.HeadroomPercent != nil {
+		headroom = float64(*b.HeadroomPercent) / 100
+	}
 	return planner.Behavior{
+		Headroom:            headroom,
 		IntervalSeconds:     seconds(b.Interval),
 		DownWindowSeconds:   seconds(b.ScaleDownWindow),
 		Tolerance:           float64(b.TolerancePercent) / 100,

@@ -18,7 +18,7 @@ import (
 func TestIdleRoundsWriteNothing(t *testing.T) {
 	w := newWorld(t, example())
 	w.service.traffic(3, 2000, 200)
-	w.rounds(40) // a window passes: what may go down has
+	w.rounds(45) // a window passes: what may go down has
 	w.service.settle()
 	w.rounds(10)
 	w.log = nil

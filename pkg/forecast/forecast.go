@@ -2,7 +2,6 @@ package forecast
 
 import (
 	"math"
-	"slices"
 	"time"
 )
 
@@ -12,83 +11,57 @@ type Sample struct {
 	Value float64   `json:"value"`
 }
 
+// kind is what a way makes of the samples that it looks at.
+type kind int
+
 const (
-	// windowHorizons is over how many horizons back the trend is read: a trend is
-	// believed for about as long as it has lasted.
-	windowHorizons = 3
-	// fewest samples a trend is read from.
-	fewest = 5
-	// damping is the share of a trend that is believed to go on over one horizon:
-	// undamped trends overshoot (Gardner and McKenzie, Forecasting trends in time
-	// series, Management Science 31, 1985).
-	damping = 0.8
-	// surely is how many standard errors a slope must differ from 0 to count. It is
-	// more than the usual 2, since rates measured over overlapping windows are not
-	// independent of each other.
-	surely = 4
-	// mostGrowth bounds a forecast to this many times the largest value seen.
-	mostGrowth = 2
+	mean    kind = iota // their mean
+	line                // the line through them, carried on
+	carried             // the last of them, carried on along that line
 )
 
-// Ahead is the demand expected horizon after now: the last value, and a damped
-// linear trend where the recent samples show one beyond their noise. It lies
-// between 0 and twice the largest recent value. It is false when no sample can
-// be used. Samples are in order of time; values that are not finite or negative
-// and samples from the future are passed over.
-func Ahead(samples []Sample, now time.Time, horizon time.Duration) (float64, bool) {
-	from := now.Add(-windowHorizons * max(horizon, 0))
-	var s sums
-	last, largest := 0.0, 0.0
-	for _, v := range slices.Backward(samples) {
+// way is one way of looking ahead, by the horizons that it looks back. A mean over none is the last sample.
+type way struct {
+	kind     kind
+	horizons float64
+}
 
-		if v.At.After(now) || !(v.Value >= 0) || math.IsInf(v.Value, 1) {
+// ways are the last sample, which is best where demand jumps; means, for noise; the last sample carried on, for ramps; and a
+// line, for slow trends under noise.
+var ways = [...]way{{mean, 0}, {mean, 1}, {mean, 3}, {mean, 8}, {carried, 1.5}, {carried, 3}, {line, 6}}
+
+const (
+	// Lookback is how many horizons of samples are made use of; older ones are of no use to Ahead.
+	Lookback = 10
+	// fewest samples that a line is drawn through.
+	fewest = 5
+	// damping is the share of a trend that is believed to go on over one horizon: undamped trends overshoot (Gardner and
+	// McKenzie, Forecasting trends in time series, Management Science 31, 1985).
+	damping = 0.8
+	// mostGrowth bounds what is expected to this many times the largest value seen.
+	mostGrowth = 2
+	// A way's weight is its share of all squared errors to the power of -sharpness; least keeps that finite.
+	sharpness, least = 4, 1e-2
+)
+
+// Ahead is the demand expected one horizon after now, between 0 and twice the largest recent value. It is false when no
+// sample can be used. Samples are in order of time; values that are not finite or negative, samples from the future and those
+// of more than Lookback horizons ago are passed over.
+func Ahead(samples []Sample, now time.Time, horizon time.Duration) (float64, bool) {
+	p := past{horizon: max(horizon, 0).Seconds(), points: make([]point, 0, len(samples)), sums: make([]sums, 1, len(samples)+1)}
+	last := math.NaN()
+	for _, v := range samples {
+		x := v.At.Sub(now).Seconds()
+		if x > 0 || !(v.Value >= 0) || math.IsInf(v.Value, 1) {
 			continue
 		}
-		if s.n == 0 {
-			last = v.Value
-		} else if v.At.Before(from) {
-			break
+		last = v.Value
+		if x >= -Lookback*p.horizon {
+			p.add(x, v.Value)
 		}
-		largest = max(largest, v.Value)
-		s.add(v.At.Sub(now).Seconds(), v.Value)
 	}
-	if s.n == 0 {
-		return 0, false
+	if len(p.points) == 0 {
+		return last, last >= 0 // all that is known is old
 	}
-	ahead := last
-	if slope, ok := s.slope(); ok && horizon > 0 {
-		ahead += damping * slope * horizon.Seconds()
-	}
-	return min(max(ahead, 0), mostGrowth*largest), true
-}
-
-// sums are what a least-squares line needs, x in seconds from now.
-type sums struct {
-	n                int
-	x, y, xx, xy, yy float64
-}
-
-func (s *sums) add(x, y float64) {
-	s.n++
-	s.x += x
-	s.y += y
-	s.xx += x * x
-	s.xy += x * y
-	s.yy += y * y
-}
-
-// slope is the line's slope per second, and whether it differs from 0 beyond
-// the noise about the line.
-func (s *sums) slope() (float64, bool) {
-	if s.n < fewest {
-		return 0, false
-	}
-	n := float64(s.n)
-	sxx, sxy, syy := s.xx-s.x*s.x/n, s.xy-s.x*s.y/n, s.yy-s.y*s.y/n
-	if !(sxx > 0) || !(syy > 1e-12*s.yy) {
-		return 0, false
-	}
-	b := sxy / sxx
-	residual := max(0, syy-b*sxy) / (n - 2)
-	return b, b*b > surely*surely*residual/sxx
+	return min(max(p.ahead(), 0), mostGrowth*p.largest), true
 }

@@ -97,10 +97,17 @@ func (p *round) takeSurplus(donor, receiver *roleRound) {
 }
 
 // compromise chooses counts where the budget cannot hold what both roles want.
+// Headroom is for what may come, and goes before what is expected: the roles are
+// judged by their demand without it, and it gets what is left.
 // Taking replicas from one role for the other must make the worse objective
 // better by more than the tolerance, over a whole rebalance window, or noise
 // would move GPUs for ever.
 func (p *round) compromise() {
+	for _, r := range p.roles() {
+		if r.known && p.spec.Behavior.Headroom > 0 {
+			r.curve = p.curveOf(r, r.expected)
+		}
+	}
 	want := pair{p.prefill.d.Wanted, p.decode.d.Wanted}
 	stay := pair{min(p.prefill.d.From, want.prefill), min(p.decode.d.From, want.decode)}
 	best := p.bestPair(stay, want)

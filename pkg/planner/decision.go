@@ -72,11 +72,14 @@ type RoleDecision struct {
 type Demand struct {
 	Known bool   `json:"known"`
 	Why   string `json:"why,omitempty"`
-	// RequestsPerSecond is the larger of now and forecast, backlog included.
+	// RequestsPerSecond is the larger of now and forecast, backlog and headroom included.
 	RequestsPerSecond float64 `json:"requestsPerSecond"`
+	// NowPerSecond is what arrives. ForecastPerSecond is what is expected when a
+	// new replica would be ready, in requests as long as those that arrive.
 	NowPerSecond      float64 `json:"nowPerSecond"`
 	ForecastPerSecond float64 `json:"forecastPerSecond"`
 	BacklogPerSecond  float64 `json:"backlogPerSecond,omitempty"`
+	HeadroomPerSecond float64 `json:"headroomPerSecond,omitempty"`
 	InputTokens       float64 `json:"inputTokens"`
 	// OutputTokens includes InFlightFactor, by which the sequences in flight say
 	// that outputs are longer than those of finished requests; 1 is not at all.

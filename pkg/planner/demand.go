@@ -8,8 +8,8 @@ import (
 	"github.com/pdautoscaler/pdautoscaler/pkg/forecast"
 )
 
-// maxSamples bounds each forecast series.
-const maxSamples = 64
+// maxSamples bounds each series that forecasts are made from.
+const maxSamples = 96
 
 // fullKV is the share of KV cache in use from which a decode replica admits
 // nothing more: engines keep a little for the sequences that they run.
@@ -49,18 +49,13 @@ func (p *round) fresh(r Reading) Reading {
 	return r.Fresh(p.now, p.spec.Behavior.MaxAgeSeconds)
 }
 
-// mostOutputSCV bounds the variation of output lengths that counts are chosen
-// for. When the traffic changes, long answers of the old and short ones of the
-// new finish together, and two moments then make every twentieth answer one token
-// long: its TPOT would be the whole KV transfer, which no replica shortens.
-const mostOutputSCV = 2
-
 // lengths are the token counts of a mean request.
 type lengths struct{ input, output float64 }
 
 // demand works out the traffic a role must be sized for: the larger of what
-// arrives now and what is forecast for when a replica asked for now would be
-// ready, and a queue that is too long for the objective on top.
+// arrives now and what is expected for when a replica asked for now would be
+// ready, with the headroom that was asked for, and a queue that is too long for
+// the objective on top.
 func (p *round) demand(r *roleRound) (capacity.Traffic, bool) {
 	s := &p.snap.Signals
 	rate := p.fresh(s.RequestsPerSecond)
@@ -79,31 +74,26 @@ func (p *round) demand(r *roleRound) (capacity.Traffic, bool) {
 	}
 
 	horizon := r.horizon(p.spec)
-	ahead := p.ahead(p.mem.Requests, now, horizon)
-	in := p.ahead(p.mem.Input, now*mean.input, horizon)
-	out := p.ahead(p.mem.Output, now*mean.output, horizon)
+	ahead := p.requestsAhead(r, now, mean, horizon)
 	base := max(now, ahead)
 	backlog := p.backlog(r, base, horizon)
-
+	// Where nothing arrives any more, what waits has still to be worked off.
+	mean = p.rememberedLengths(mean)
 	t := capacity.Traffic{
-		RequestsPerSecond: base + backlog,
+		RequestsPerSecond: base*(1+p.spec.Behavior.Headroom) + backlog,
 		ArrivalSCV:        p.mem.Traits.ArrivalSCV.Or(1),
 		CachedShare:       min(p.mem.Traits.CachedShare.Or(0), 0.99),
-	}
-	if base <= 0 && backlog > 0 {
-		// Nothing arrives any more, but what waits has to be worked off.
-		mean = p.rememberedLengths(mean)
-		t.Input, t.Output = capacity.Lengths{Mean: mean.input, SCV: 1}, capacity.Lengths{Mean: mean.output, SCV: 1}
-	}
-	if base > 0 {
-		// A rate that is expected to rise is no reason to believe in shorter requests.
-		t.Input = capacity.Lengths{Mean: max(in/base, mean.input), SCV: p.mem.Traits.InputSCV.Or(1)}
-		t.Output = capacity.Lengths{Mean: max(out/base, mean.output), SCV: min(p.mem.Traits.OutputSCV.Or(1), mostOutputSCV)}
+		Input:             capacity.Lengths{Mean: mean.input, SCV: p.mem.Traits.InputSCV.Or(1)},
+		Output:            OutputLengths(mean.output, p.mem.Traits.OutputSCV.Or(1)),
 	}
 	inFlight := p.inFlightFactor(r, t, now)
-	t.Output.Mean *= inFlight
+	if inFlight > 1 {
+		t.Output = OutputLengths(t.Output.Mean*inFlight, t.Output.SCV)
+	}
+	r.expected = t
+	r.expected.RequestsPerSecond = base + backlog
 	r.d.Demand = Demand{Known: true, InFlightFactor: inFlight, RequestsPerSecond: t.RequestsPerSecond, NowPerSecond: now, ForecastPerSecond: ahead,
-		BacklogPerSecond: backlog, InputTokens: t.Input.Mean, OutputTokens: t.Output.Mean, CachedShare: t.CachedShare}
+		BacklogPerSecond: backlog, HeadroomPerSecond: t.RequestsPerSecond - r.expected.RequestsPerSecond, InputTokens: t.Input.Mean, OutputTokens: t.Output.Mean, CachedShare: t.CachedShare}
 	return t, true
 }
 
@@ -146,11 +136,32 @@ func (p *round) remember() {
 		return
 	}
 	for series, value := range map[*[]forecast.Sample]float64{&p.mem.Requests: now, &p.mem.Input: now * mean.input, &p.mem.Output: now * mean.output} {
-		*series = append(*series, forecast.Sample{At: p.now, Value: value})
-		if extra := len(*series) - maxSamples; extra > 0 {
-			*series = (*series)[extra:]
-		}
+		*series = p.appended(*series, forecast.Sample{At: p.now, Value: value})
 	}
+}
+
+// appended adds a sample to a series. The last one is of now; those before lie so far apart that the series reaches back as
+// far as a forecast looks.
+func (p *round) appended(series []forecast.Sample, now forecast.Sample) []forecast.Sample {
+	reach := forecast.Lookback * max(p.prefill.horizon(p.spec), p.decode.horizon(p.spec))
+	if n := len(series); n > 1 && series[n-1].At.Sub(series[n-2].At) < reach/maxSamples {
+		series = series[:n-1]
+	}
+	series = append(series, now)
+	return series[max(0, len(series)-maxSamples):]
+}
+
+// requestsAhead is the rate, in requests as long as those now, that is expected one horizon from now. What counts for a role
+// is its own tokens, which may rise with more requests or with longer ones.
+func (p *round) requestsAhead(r *roleRound, now float64, mean lengths, horizon time.Duration) float64 {
+	series, tokens := p.mem.Input, mean.input
+	if r.role == Decode {
+		series, tokens = p.mem.Output, mean.output
+	}
+	if now <= 0 || tokens <= 0 {
+		return p.ahead(p.mem.Requests, now, horizon)
+	}
+	return p.ahead(series, now*tokens, horizon) / tokens
 }
 
 // ahead returns the value expected one horizon from now.
@@ -192,12 +203,16 @@ func (p *round) backlog(r *roleRound, rate float64, horizon time.Duration) float
 // lengths of finished requests.
 const mostInFlightFactor = 2
 
+// sequencesError is how far the model's number of sequences may be off: its step times are within a tenth (pkg/capacity).
+const sequencesError = 0.1
+
 // inFlightFactor is by how much outputs must be longer than those of the
 // requests that have finished. Finished requests tell of the past: when outputs
 // grow longer, the sequences in flight show it first. By Little's law their
 // number is rate × output × TPOT, so that a number beyond what the model expects,
-// and beyond its own chance (two standard deviations of a Poisson count), means
-// longer outputs. Those that wait count only where decode itself makes them wait.
+// beyond the model's own error and beyond chance (two standard deviations of a
+// Poisson count), means longer outputs. Those that wait count only where decode
+// itself makes them wait.
 func (p *round) inFlightFactor(r *roleRound, t capacity.Traffic, now float64) float64 {
 	running := p.fresh(p.snap.Signals.DecodeRunning)
 	if r.role == Prefill || !running.Ok() || r.ready == 0 || now <= 0 {
@@ -209,7 +224,7 @@ func (p *round) inFlightFactor(r *roleRound, t capacity.Traffic, now float64) fl
 	if p.backPressure != "" {
 		seen += p.fresh(p.snap.Signals.DecodeWaiting).Or(0)
 	}
-	surely := seen - 2*math.Sqrt(seen)
+	surely := seen/(1+sequencesError) - 2*math.Sqrt(seen)
 	if !finite(expected) || expected <= 0 || surely <= expected {
 		return 1
 	}

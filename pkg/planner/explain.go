@@ -108,6 +108,10 @@ func (p *round) cause(r *roleRound) string {
 	return demand + sprintf(" %s; %s", needText(r), last)
 }
 
+// worthSaying is by how much the demand must be expected to rise for the sentence to say so: less is noise, and a sentence
+// that comes and goes with noise is one that nobody reads.
+const worthSaying = 1.1
+
 // demandText says what arrives, in the role's own work.
 func (p *round) demandText(r *roleRound) string {
 	d := &r.d.Demand
@@ -115,11 +119,14 @@ func (p *round) demandText(r *roleRound) string {
 		return "no requests arrive, which"
 	}
 	ahead := ""
-	if d.ForecastPerSecond > 1.02*d.NowPerSecond {
+	if d.ForecastPerSecond > worthSaying*d.NowPerSecond {
 		ahead = sprintf(" (%s now, %s expected when a new replica would be ready)", amount(d.NowPerSecond), amount(d.ForecastPerSecond))
 	}
 	if d.BacklogPerSecond > 0.01*d.RequestsPerSecond {
 		ahead += sprintf(" (%s of it to work off the queue)", amount(d.BacklogPerSecond))
+	}
+	if h := p.spec.Behavior.Headroom; d.HeadroomPerSecond > 0 {
+		ahead += sprintf(" with %.3g %% headroom", 100*h)
 	}
 	if r.role == Prefill {
 		cached := ""

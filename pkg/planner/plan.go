@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/capacity"
 )
 
 // Plan decides the replica counts of both roles. It is pure: it changes
@@ -63,10 +65,12 @@ type roleRound struct {
 	fixed        Reason
 	fixedBecause string
 
-	known bool  // the demand is known
-	curve curve // latency by count at the demand
-	need  int   // replicas that hold the objective at the demand
-	keep  int   // the same with the tolerance on top: what is needed before going down
+	known bool // the demand is known
+	// expected is the traffic that the role is sized for, without headroom.
+	expected capacity.Traffic
+	curve    curve // latency by count at the demand
+	need     int   // replicas that hold the objective at the demand
+	keep     int   // the same with the tolerance on top: what is needed before going down
 	// holds is false where not even the needed count, the maximum, does.
 	holds bool
 	// gaveUp is the count that replicas that could not start were given up to, -1 for none.

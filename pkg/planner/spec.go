@@ -65,8 +65,14 @@ type StepSpec struct {
 type Behavior struct {
 	// IntervalSeconds is the time between two decisions.
 	IntervalSeconds Seconds `json:"intervalSeconds"`
-	// DownWindowSeconds is how long fewer replicas must have been enough.
+	// DownWindowSeconds is how long fewer replicas must have been enough. A
+	// replica that is given up and needed again costs a start-up time of GPUs and
+	// of shortage: to wait for about as long costs no more than that.
 	DownWindowSeconds Seconds `json:"downWindowSeconds"`
+	// Headroom is the share of demand beyond what is expected that replicas are
+	// held for: what demand may do within a start-up time that no forecast sees.
+	// Below 0 the role is sized for less than is expected.
+	Headroom float64 `json:"headroom,omitempty"`
 	// Tolerance is the share of extra demand that fewer replicas must hold
 	// before a role goes down; it separates the way up from the way down.
 	Tolerance float64 `json:"tolerance"`

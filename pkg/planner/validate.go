@@ -51,6 +51,8 @@ func validate(in *Input) string {
 	switch {
 	case s.BudgetGPUs < 0:
 		return sprintf("budget.gpus is %d; allowed is 0 (no budget) or more", s.BudgetGPUs)
+	case !(b.Headroom >= -mostHeadroomBelow && b.Headroom <= mostHeadroom):
+		return sprintf("behavior.headroom is %g; allowed is %g to %g", b.Headroom, -mostHeadroomBelow, mostHeadroom)
 	case !(b.Tolerance >= 0 && b.Tolerance < 1):
 		return sprintf("behavior.tolerance is %g; allowed is 0 up to below 1", b.Tolerance)
 	case !(b.IntervalSeconds > 0 && b.DownWindowSeconds >= 0 && b.MaxAgeSeconds > 0 && b.StartupSeconds >= 0 && b.StartTimeoutSeconds > 0 && b.BreachSeconds >= 0):
@@ -67,6 +69,8 @@ func validate(in *Input) string {
 const (
 	maxReplicas       = 4096
 	maxGPUsPerReplica = 4096
+	mostHeadroom      = 4.0
+	mostHeadroomBelow = 0.5
 )
 
 func within(n, most int) bool { return n >= 0 && n <= most }

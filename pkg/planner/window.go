@@ -57,7 +57,13 @@ func (p *round) neededOver(r *roleRound, window Seconds) (replicas int, covered 
 	return replicas, covered
 }
 
-// warm reports whether a whole scale-down window was seen since the start.
+// warmUpHorizons is for how many horizons demand must have been watched before
+// anything goes down: how it moves within one is not known before a few have passed.
+const warmUpHorizons = 3
+
+// warm reports whether a whole scale-down window was seen since the start, and
+// enough of the demand to know how it moves.
 func (p *round) warm() bool {
-	return p.now.Sub(p.mem.Since) >= p.spec.Behavior.DownWindowSeconds.Duration()
+	watched := warmUpHorizons * max(p.prefill.horizon(p.spec), p.decode.horizon(p.spec))
+	return p.now.Sub(p.mem.Since) >= max(p.spec.Behavior.DownWindowSeconds.Duration(), watched)
 }

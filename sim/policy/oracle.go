@@ -39,11 +39,8 @@ func newOracle(s *Setup) Policy {
 	for i := range moments {
 		// What arrived just before waits and decodes now, and chance evens out: a minute, or three times the TTFT objective.
 		over := 1 + p.intervals(max(time.Minute-p.every, 3*time.Duration(s.Spec.TTFT.Ms*float64(time.Millisecond))))
-		m, first := moments[i], max(0, i-over+1)
-		for k := first; k < i; k++ {
-			m = m.plus(&moments[k])
-		}
-		p.needs[i] = m.need(&s.Spec, s.knob()/(p.every.Seconds()*float64(i-first+1)))
+		first := max(0, i-over+1)
+		p.needs[i] = need(moments[first:i+1], &s.Spec, s.knob()/(p.every.Seconds()*float64(i-first+1)))
 	}
 	return p
 }
@@ -89,34 +86,51 @@ func (p *oracle) Decide(in *Input) (Counts, string) {
 	return c, "knows what comes"
 }
 
+// mostLengths is how many lengths make a histogram: of more, every so-manieth.
+const mostLengths = 1000
+
 // moment is the requests of one interval.
 type moment struct {
-	n, in, inSquare, out, outSquare, cached float64
+	inputs, outputs []float64
+	in, cached      float64
 }
 
 func (m *moment) add(in, out, cached float64) {
-	m.n++
+	m.inputs, m.outputs = append(m.inputs, in), append(m.outputs, out)
 	m.in += in
-	m.inSquare += in * in
-	m.out += out
-	m.outSquare += out * out
 	m.cached += cached
 }
 
-func (m moment) plus(o *moment) moment {
-	return moment{m.n + o.n, m.in + o.in, m.inSquare + o.inSquare, m.out + o.out, m.outSquare + o.outSquare, m.cached + o.cached}
-}
-
-// need is what the model asks for when these requests arrive, each perSecond times a second.
-func (m *moment) need(spec *planner.Spec, perSecond float64) Counts {
-	if m.n == 0 {
+// need is what the model asks for when the requests of these moments arrive, each perSecond times a second. It knows their
+// lengths themselves.
+func need(moments []moment, spec *planner.Spec, perSecond float64) Counts {
+	n, in, cached := 0, 0.0, 0.0
+	for i := range moments {
+		n += len(moments[i].inputs)
+		in += moments[i].in
+		cached += moments[i].cached
+	}
+	if n == 0 {
 		return Counts{}
 	}
+	lengths := func(of func(*moment) []float64) capacity.Lengths {
+		some := make([]float64, 0, min(n, 2*mostLengths))
+		every, i := max(1, n/mostLengths), 0
+		for k := range moments {
+			for _, v := range of(&moments[k]) {
+				if i%every == 0 {
+					some = append(some, v)
+				}
+				i++
+			}
+		}
+		return capacity.Lengths{Histogram: capacity.NewHistogram(some)}
+	}
 	t := capacity.Traffic{
-		RequestsPerSecond: m.n * perSecond, ArrivalSCV: 1,
-		Input:       capacity.Lengths{Mean: m.in / m.n, SCV: max(0, m.n*m.inSquare/(m.in*m.in)-1)},
-		Output:      capacity.Lengths{Mean: m.out / m.n, SCV: max(0, m.n*m.outSquare/(m.out*m.out)-1)},
-		CachedShare: m.cached / m.in,
+		RequestsPerSecond: float64(n) * perSecond, ArrivalSCV: 1,
+		Input:       lengths(func(m *moment) []float64 { return m.inputs }),
+		Output:      lengths(func(m *moment) []float64 { return m.outputs }),
+		CachedShare: cached / in,
 	}
 	const slack = 1.1
 	ttft, tpot := spec.TTFT, spec.TPOT

@@ -6,24 +6,20 @@ import (
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
 
-// own is the project's planner: the very code of the controller, with its memory from decision to decision. Its knob is what a
-// person has to make it more careful on the way down: it multiplies the scale-down window, and sets the tolerance, which is
-// the scenario's at 1, goes to 0 below and grows by 0.4 for each 1 above.
+// own is the project's planner: the very code of the controller, with its memory from decision to decision. Its knob is the
+// headroom that a person asks for (spec.behavior.headroomPercent): the scenario's at 1, and half of the knob's change more or less.
 type own struct {
 	spec   planner.Spec
 	memory planner.Memory
 	moved  int
 }
 
+const headroomPerKnob = 0.5
+
 func newPlanner(s *Setup) Policy {
-	p, knob := &own{spec: s.Spec}, s.knob()
+	p := &own{spec: s.Spec}
 	b := &p.spec.Behavior
-	b.DownWindowSeconds *= planner.Seconds(knob)
-	if knob < 1 {
-		b.Tolerance *= knob
-	} else {
-		b.Tolerance = min(0.9, b.Tolerance+0.4*(knob-1))
-	}
+	b.Headroom += headroomPerKnob * (s.knob() - 1)
 	return p
 }
 

@@ -32,7 +32,7 @@ func seedSpec(t testing.TB) planner.Spec {
 		TTFT:       capacity.Objective{Quantile: 0.95, Ms: 2000},
 		TPOT:       capacity.Objective{Quantile: 0.95, Ms: 40},
 		BudgetGPUs: 12,
-		Behavior: planner.Behavior{IntervalSeconds: 10, DownWindowSeconds: 180, Tolerance: 0.1, MaxAgeSeconds: 60,
+		Behavior: planner.Behavior{IntervalSeconds: 10, DownWindowSeconds: 180, Headroom: 0.1, Tolerance: 0.1, MaxAgeSeconds: 60,
 			StartupSeconds: 40, StartTimeoutSeconds: 300, BreachSeconds: 60},
 		Rebalance: planner.Rebalance{Enabled: true, WindowSeconds: 60, DrainTimeoutSeconds: 120, StartTimeoutSeconds: 200, CooldownSeconds: 120},
 	}

@@ -8,14 +8,24 @@ type Behavior struct {
 	// +optional
 	// +kubebuilder:default="10s"
 	Interval Duration `json:"interval,omitzero"`
-	// scaleDownWindow is how long fewer replicas must have been enough before a role goes down.
+	// scaleDownWindow is how long fewer replicas must have been enough before a role goes down. Longer than the
+	// start-up time of a replica it costs more than the start-ups that it saves.
 	// +optional
-	// +kubebuilder:default="5m"
+	// +kubebuilder:default="2m"
 	ScaleDownWindow Duration `json:"scaleDownWindow,omitzero"`
+	// headroomPercent is the demand beyond what is expected that replicas are held
+	// for. What demand may do within one start-up time that no forecast sees has to
+	// be met from it: more for bursty traffic, 0 for steady traffic. Below 0 the
+	// roles are sized for less than is expected.
+	// +optional
+	// +kubebuilder:default=10
+	// +kubebuilder:validation:Minimum=-50
+	// +kubebuilder:validation:Maximum=400
+	HeadroomPercent *int32 `json:"headroomPercent,omitempty"`
 	// tolerancePercent is the extra demand that fewer replicas must hold before
 	// a role goes down. It separates the way up from the way down.
 	// +optional
-	// +kubebuilder:default=10
+	// +kubebuilder:default=5
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=99
 	TolerancePercent int32 `json:"tolerancePercent,omitempty"`

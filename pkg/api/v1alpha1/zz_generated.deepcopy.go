@@ -31,6 +31,11 @@ func (in *Behavior) DeepCopyInto(out *Behavior) {
 	*out = *in
 	out.Interval = in.Interval
 	out.ScaleDownWindow = in.ScaleDownWindow
+	if in.HeadroomPercent != nil {
+		in, out := &in.HeadroomPercent, &out.HeadroomPercent
+		*out = new(int32)
+		**out = **in
+	}
 	out.MaxAge = in.MaxAge
 	out.StartupTime = in.StartupTime
 	out.StartTimeout = in.StartTimeout
