@@ -282,6 +282,17 @@ func TestHostEngineRestarted(t *testing.T) {
 	p.serves([]string{shows("DCGM", "Works", 1), shows("ProfilingFields", "Works", 1), "pdautoscaler_gpu_agent_connections_total 2"})
 }
 
+// A call to DCGM hangs: the page answers all the same, and shows nothing old.
+func TestACallHangs(t *testing.T) {
+	node := showing(t, dcgmfake.TwoH200)
+	p := start(t, "--pod-resources", "")
+	p.serves([]string{"DCGM_FI_PROF_DRAM_ACTIVE{"})
+	node.Show(dcgmfake.TwoH200 + "hang 3")
+	p.serves([]string{`pdautoscaler_gpu_values_left_out{field="DCGM_FI_PROF_DRAM_ACTIVE",why="stale"} 2`}, "DCGM_FI_")
+	node.Show(dcgmfake.TwoH200)
+	p.serves([]string{"DCGM_FI_PROF_DRAM_ACTIVE{", "pdautoscaler_gpu_agent_connections_total 1"})
+}
+
 func TestWithoutTheLibrary(t *testing.T) {
 	if found, _ := filepath.Glob("/usr/lib*/*/libdcgm.so.4"); len(found) > 0 {
 		t.Skipf("this machine has %s", found[0])

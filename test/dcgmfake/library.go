@@ -43,7 +43,7 @@ func Main(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	self := exec.Command(os.Args[0], os.Args[1:]...) //nolint:noctx // it ends when its tests do, which have a time limit of their own
+	self := exec.Command(os.Args[0], os.Args[1:]...) // it ends when its tests do, which have a time limit of their own
 	self.Env = append(os.Environ(), libraryEnv+"="+folder, "LD_LIBRARY_PATH="+folder)
 	self.Stdin, self.Stdout, self.Stderr = os.Stdin, os.Stdout, os.Stderr
 	var exit *exec.ExitError
@@ -67,7 +67,7 @@ func Build(folder string) error {
 	if err := os.WriteFile(file, source, 0o600); err != nil {
 		return err
 	}
-	cmd := exec.Command(gcc, "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", //nolint:noctx // half a second
+	cmd := exec.Command(gcc, "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC",
 		"-Wl,-soname,libdcgm.so.4", "-o", filepath.Join(folder, "libdcgm.so.4"), file)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("the stand-in for libdcgm does not compile: %w\n%s", err, out)

@@ -10,6 +10,7 @@
  *
  *   engine down                   nothing can be connected to or started
  *   generation 2                  connections made under another number are lost
+ *   hang 3                        reading takes so many seconds
  *   profiling -34                 watching a profiling field fails with this code
  *   profiling-at-most 2           more profiling fields than that need several passes (-38)
  *   gpu 0                         a GPU
@@ -23,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 enum { OK = 0, BADPARAM = -1, NO_DATA = -14, NOT_WATCHED = -16, CONNECTION = -21, MULTI_PASS = -38 };
 enum { KIND_GPU = 1, KIND_INSTANCE = 4, LIVE = 1, MAX = 64, FIELDS = 128 };
@@ -344,6 +346,7 @@ int dcgmEntitiesGetLatestValues(uintptr_t handle, const struct pair *entities, u
 	struct timeval now;
 	gettimeofday(&now, NULL);
 	if (lost(handle)) return CONNECTION;
+	sleep(setting("hang", 0));
 	for (unsigned e = 0; e < nEntities; e++)
 		for (unsigned k = 0; k < nFields; k++, out++) {
 			memset(out, 0, sizeof *out);
