@@ -37,6 +37,17 @@ func (c *Reconciler) collectorConfig(ctx context.Context, r *round) (signals.Con
 			urls = append(urls, n.Monitoring)
 		}
 	}
+	if e := s.Etcd; e != nil {
+		var hosts []string
+		for _, endpoint := range e.Endpoints {
+			hosts = append(hosts, signals.HostOf(endpoint))
+		}
+		config.Etcd = &signals.EtcdConfig{Endpoints: e.Endpoints, PrefillPrefix: e.PrefillPrefix, DecodePrefix: e.DecodePrefix, TLS: tlsOf(secrets, e.TLS, hosts...)}
+		if e.BasicAuth != nil {
+			config.Etcd.User, config.Etcd.Password = secrets.text(&e.BasicAuth.Username, hosts...), secrets.text(&e.BasicAuth.Password, hosts...)
+		}
+		urls = append(urls, e.Endpoints...)
+	}
 	if secrets.err != nil {
 		return config, secrets.err
 	}

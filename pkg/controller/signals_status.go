@@ -89,7 +89,7 @@ func (r *round) gpuActivityKnown() verdict {
 		return unknown(r.unseen.reason, "nothing was read: "+r.unseen.message)
 	}
 	for i := range r.reports {
-		if r.reports[i].Degraded != "" {
+		if r.reports[i].Kind == signals.KindExporter && r.reports[i].Degraded != "" {
 			return unwell(ReasonProfilingMissing, r.reports[i].Degraded)
 		}
 	}

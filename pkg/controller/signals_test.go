@@ -66,6 +66,7 @@ func TestCollectorConfigHasTheCredentials(t *testing.T) {
 	reader := &secretsReader{secrets: map[string]*corev1.Secret{
 		"default/prom": secret("default", "prom", "prometheus.monitoring:9090, other:1", map[string]string{"token": "abc\n", "user": "me", "password": "pw", "ca": "CA", "crt": "CRT", "key": "KEY"}),
 		"default/nats": secret("default", "nats", "", map[string]string{"creds": "CREDS\n"}),
+		"default/etcd": secret("default", "etcd", "etcd:2379", map[string]string{"user": "me", "password": "pw"}),
 	}}
 	pda := example(func(p *v1alpha1.PDAutoscaler) {
 		p.Spec.Model.ServedName = "qwen"
@@ -75,6 +76,8 @@ func TestCollectorConfigHasTheCredentials(t *testing.T) {
 			Matchers: map[string]string{"cluster": "c"}}
 		p.Spec.Signals.NATS = &v1alpha1.NATSSignals{URL: "tls://nats:4222", DynamoNamespace: "team", Detect: true, Monitoring: "http://nats:8222",
 			Auth: &v1alpha1.NATSAuth{Credentials: ref("nats", "creds")}}
+		p.Spec.Signals.Etcd = &v1alpha1.EtcdSignals{Endpoints: []string{"http://etcd:2379"}, PrefillPrefix: "a/", DecodePrefix: "b/",
+			BasicAuth: &v1alpha1.BasicAuth{Username: *ref("etcd", "user"), Password: *ref("etcd", "password")}}
 		p.Default()
 	})
 	got, err := configOf(pda, reader)
@@ -92,8 +95,12 @@ func TestCollectorConfigHasTheCredentials(t *testing.T) {
 	if diff := cmp.Diff(queue, got.NATS); diff != "" {
 		t.Error(diff)
 	}
-	if reader.asked != 2 {
-		t.Errorf("two Secrets were read %d times", reader.asked)
+	registry := &signals.EtcdConfig{Endpoints: []string{"http://etcd:2379"}, PrefillPrefix: "a/", DecodePrefix: "b/", User: "me", Password: "pw"}
+	if diff := cmp.Diff(registry, got.Etcd); diff != "" {
+		t.Error(diff)
+	}
+	if reader.asked != 3 {
+		t.Errorf("three Secrets were read %d times", reader.asked)
 	}
 }
 

@@ -19,6 +19,7 @@ type Collector struct {
 	scraper *scraper
 	prom    *prometheus // nil where pods are read themselves
 	queue   *queue      // nil without NATS
+	etcd    *registry   // nil without etcd
 	pods    map[podKey]*pod
 	// lengths are the last known lengths and shares of requests.
 	lengths map[quantity]knownLengths
@@ -58,6 +59,9 @@ func New(cfg Config) (*Collector, error) {
 	if cfg.NATS != nil {
 		c.queue = newQueue(cfg)
 	}
+	if cfg.Etcd != nil {
+		c.etcd = newRegistry(cfg.Etcd, cfg.Timeout)
+	}
 	return c, nil
 }
 
@@ -69,6 +73,9 @@ func (c *Collector) Close() {
 	}
 	if c.queue != nil {
 		c.queue.close()
+	}
+	if c.etcd != nil {
+		c.etcd.close()
 	}
 }
 
@@ -158,6 +165,9 @@ func (c *Collector) readAll(ctx context.Context, listed []*pod, now time.Time) (
 				c.queue.record(got, now)
 			}
 		})
+	}
+	if c.etcd != nil {
+		all.Go(func() { c.etcd.read(ctx, now) })
 	}
 	if c.prom != nil {
 		listed = c.readPrometheus(ctx, listed, now)
@@ -249,6 +259,9 @@ func (c *Collector) reports(listed []*pod, queueErr error, now time.Time) []Sour
 			r.Age = max(0, now.Sub(p.latest.at))
 		}
 		out = append(out, r)
+	}
+	if c.etcd != nil {
+		out = append(out, c.etcd.report(listed, now))
 	}
 	if q := c.queue; q != nil {
 		r := SourceReport{Source: q.name(), OK: queueErr == nil}

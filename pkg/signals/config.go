@@ -81,6 +81,8 @@ type Config struct {
 	Prometheus *PrometheusConfig
 	// NATS is the prefill queue, nil where the service has none.
 	NATS *NATSConfig
+	// Etcd is where workers register themselves, nil for no such cross-check.
+	Etcd *EtcdConfig
 }
 
 // NATSConfig says where the prefill queue is.
@@ -202,6 +204,11 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.NATS != nil {
 		if err := c.NATS.check(); err != nil {
+			return c, err
+		}
+	}
+	if c.Etcd != nil {
+		if err := c.Etcd.check(); err != nil {
 			return c, err
 		}
 	}

@@ -6,6 +6,9 @@
 // shown one moment, the pages of the emulated pods stand still for a second each
 // (frozen.go), while the service behind them goes on.
 //
+// Workers that register themselves are read from a real etcd, that of the control
+// plane that other tests run (etcd_test.go).
+//
 // It knows pkg/signals, sim/emulator and Prometheus' own command line. The
 // Prometheus is the one named by PDAUTOSCALER_PROMETHEUS, or the first in PATH; without
 // one the tests are skipped with a word on how to get it.
