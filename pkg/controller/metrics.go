@@ -142,7 +142,7 @@ func (m *Metrics) observeSources(r *round, of series) {
 		oldest     *float64
 	}
 	kinds := map[string]*tally{}
-	for _, kind := range []signals.Kind{signals.KindFrontend, signals.KindPrefill, signals.KindDecode, signals.KindExporter, ""} {
+	for _, kind := range []signals.Kind{signals.KindFrontend, signals.KindPrefill, signals.KindDecode, signals.KindExporter, signals.KindPrometheus, signals.KindEtcd, ""} {
 		kinds[sourceLabel(kind)] = &tally{}
 	}
 	for i := range r.reports {
