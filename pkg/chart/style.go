@@ -16,7 +16,7 @@ const Font = `-apple-system,BlinkMacSystemFont,"Segoe UI","Noto Sans",Helvetica,
 // Rules is the style sheet of what is drawn. It needs Tokens.
 //
 // Classes of lines: ink, prefill, decode, soft; thin is dotted. Of areas: the same, with pale and wash for less of the
-// colour. Of limits: objective and soft. Of bands: move, fault and none.
+// colour. Of limits: objective and soft. Of bands: move, fault, rule (the beginning of something) and none.
 const Rules = `svg.chart{display:block;margin-left:46px;width:calc(100% - 138px)}
 svg.chart,svg.panel,svg .plot{overflow:visible}
 svg text{font:12px ` + Font + `;fill:var(--ink);font-variant-numeric:tabular-nums}
@@ -41,6 +41,7 @@ svg .area.wash{fill-opacity:.14}
 svg .limit{fill:none;stroke:var(--soft);stroke-width:1.25;stroke-dasharray:5 4;vector-effect:non-scaling-stroke}
 svg .limit.objective{stroke:var(--limit)}
 svg .band{fill:var(--band)}
+svg .band.rule{stroke:var(--grid);stroke-width:1;vector-effect:non-scaling-stroke}
 svg .band.move{fill:var(--move);fill-opacity:.16}
 svg .band.fault{fill:var(--limit);fill-opacity:.12}
 svg .band-words{font-size:11px;fill:var(--soft)}
