@@ -16,6 +16,9 @@ BF16, FP8 = torch.bfloat16, torch.float8_e4m3fn
 
 SHAPES = {
     "qwen3-32b": dict(h=5120, L=64, nq=64, nk=8, d=128, ff=25600, v=151936),
+    "qwen3-14b": dict(h=5120, L=40, nq=40, nk=8, d=128, ff=17408, v=151936),
+    "llama-3.1-70b": dict(h=8192, L=80, nq=64, nk=8, d=128, ff=28672, v=128256),
+    "mixtral-8x7b": dict(h=4096, L=32, nq=32, nk=8, d=128, ff=0, v=32000, E=8, k=2, ef=14336),
     "qwen3-8b": dict(h=4096, L=36, nq=32, nk=8, d=128, ff=12288, v=151936),
     "qwen3-30b-a3b": dict(h=2048, L=48, nq=32, nk=4, d=128, ff=0, v=151936, E=128, k=8, ef=768),
     # q.k heads of 128 + 64, values of 128, a latent of 512; the first layer is dense; two shared experts.
@@ -27,11 +30,11 @@ SHAPES = {
 def attention_ways():
     """The ways to run causal attention of a prompt; the fastest on this machine is taken."""
     def way(backend, gqa):
-        def run(q, k, v):
+        def run(q, k, v, causal=True):
             with sdpa_kernel(backend):
                 if not gqa and k.shape[1] != q.shape[1]:
                     k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
-                return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=gqa and k.shape[1] != q.shape[1])
+                return F.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=gqa and k.shape[1] != q.shape[1])
         return run
     return {"cudnn-gqa": way(SDPBackend.CUDNN_ATTENTION, True), "flash-gqa": way(SDPBackend.FLASH_ATTENTION, True),
             "cudnn": way(SDPBackend.CUDNN_ATTENTION, False), "flash": way(SDPBackend.FLASH_ATTENTION, False)}

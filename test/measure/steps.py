@@ -2,7 +2,7 @@
 
     python3 steps.py all --out DIR [--seconds 560]      every section, on two GPUs of one host where there are two
     python3 steps.py model NAME --out DIR [--fp8] [--skew S] [--tp 2] [--grid short]
-    python3 steps.py tables --out DIR                   matrix products and decode attention, kernel by kernel
+    python3 steps.py tables --out DIR                   matrix products and attention, kernel by kernel
     python3 steps.py transfer --out DIR                 copies between two GPUs
 
 NAME is a key of engine.SHAPES. It needs PyTorch with CUDA and Triton, and nothing from a network: weights and data are random.
@@ -245,6 +245,7 @@ def table_section(a):
     clock = Clock(Counters(0))
     out = File(a.out, "kernels", describe())
     tables.caches(clock, lambda row: out.save("caches", row))
+    tables.attention(clock, lambda row: out.save("attention", row))
     tables.products(clock, lambda row: out.save("products", row))
     print("tables done", flush=True)
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import kernels
-from engine import FP8
+from engine import FP8, attention_ways
 
 # (outputs, inputs) of matrices as tensor parallelism of 1 to 8 cuts them: QKV, output, gate and up, down, head.
 MATRICES = sorted({(n, k) for tp in (1, 2, 4, 8) for h, q, kv, ff, v in (
@@ -60,6 +60,22 @@ def caches(clock, save, device="cuda"):
                 save(dict(kernel="decode attention", type=str(kind), batch=batch, context=context, tile=bn, warps=warps, stages=stages, waves=waves,
                           ms=row["ms"], gb_per_s=read / row["ms"] / 1e6))
             del kv
+
+
+def attention(clock, save, device="cuda"):
+    """Prefill attention of one layer with 32 query and 8 KV heads of 128: n new tokens among themselves (causal), and
+    against c cached ones. Two calls, as engines that share prefixes run it; both count 4*heads*d FLOPs per pair seen."""
+    way = attention_ways()["cudnn-gqa"]
+    for n, c in ((512, 0), (2048, 0), (8192, 0), (16384, 0), (512, 4096), (512, 16384), (512, 65536), (2048, 4096), (2048, 16384), (2048, 65536), (8192, 16384)):
+        q = torch.randn((1, 32, n, 128), dtype=torch.bfloat16, device=device)
+        k = torch.randn((1, 8, c or n, 128), dtype=torch.bfloat16, device=device)
+        try:
+            row = clock.time(lambda: way(q, k, k, causal=c == 0), 0.1)
+        except RuntimeError as e:
+            save(dict(new=n, cached=c, failed=str(e)[:200]))
+            continue
+        pairs = n * c if c else n * n / 2
+        save(dict(new=n, cached=c, ms=row["ms"], tflops=4 * 32 * 128 * pairs / row["ms"] / 1e9))
 
 
 def ceilings(clock, device="cuda"):

@@ -50,6 +50,9 @@ func TestFittedOnEveryOtherRowOfMeasuredShapes(t *testing.T) {
 		{"Qwen3-8B", "steps-qwen3-8b-tp2.json", perfmodel.Options{TP: 2}, 0.09, 0.03},
 		{"Qwen3-30B-A3B", "steps-qwen3-30b-a3b-tp1.json", perfmodel.Options{}, 0.04, 0.03},
 		{"Qwen3-30B-A3B", "steps-qwen3-30b-a3b-tp2.json", perfmodel.Options{TP: 2}, 0.05, 0.03},
+		{"Qwen3-14B", "steps-qwen3-14b-tp1.json", perfmodel.Options{}, 0.04, 0.03},
+		{"Llama-3.1-70B", "steps-llama-3.1-70b-tp2.json", perfmodel.Options{TP: 2}, 0.04, 0.03},
+		{"Mixtral-8x7B", "steps-mixtral-8x7b-tp1.json", perfmodel.Options{}, 0.04, 0.03},
 	} {
 		m, g, o, rows := shape(t, s.model, s.file, s.o)
 		odd, even := everyOther(rows)
