@@ -76,6 +76,7 @@ TOOL := go tool -modfile=$(CURDIR)/test/tools/dev/go.mod
 generate: ## Write the generated code and manifests anew
 	$(TOOL) controller-gen object paths=./pkg/api/...
 	$(TOOL) controller-gen crd paths=./pkg/api/... output:crd:dir=config/crd/bases
+	$(TOOL) controller-gen rbac:roleName=pdautoscaler paths=./pkg/controller output:rbac:dir=config/rbac
 
 .PHONY: verify
 verify: generate ## Fail if generated parts, formatting or modules are not current

@@ -19,6 +19,15 @@ func (c *Reconciler) apply(ctx context.Context, r *round) {
 		if rd.To == rd.From {
 			continue
 		}
+		if rd.To < rd.From {
+			if !c.drained(ctx, r, role) {
+				continue
+			}
+			if err := c.choose(ctx, r, role); err != nil {
+				r.writeErrors[role] = err
+				continue
+			}
+		}
 		if err := c.workload.Apply(ctx, r.target, role, rd.From, rd.To); err != nil {
 			r.writeErrors[role] = err
 			continue

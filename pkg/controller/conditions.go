@@ -177,11 +177,16 @@ func (r *round) withinBudget() verdict {
 	switch {
 	case r.seen == nil:
 		return unknown(r.unseen.reason, "the GPUs that are held were not seen")
+	case budget == nil && r.quota != "":
+		return well(ReasonWithinQuota, "there is no budget; "+r.quota)
 	case budget == nil:
 		return well("NoBudget", "there is no budget: only the maximum of each role limits them")
 	}
 	if held := r.seen.Prefill.HeldGPUs() + r.seen.Decode.HeldGPUs(); r.decision() == nil && held > int(budget.GPUs) {
 		return unwell(planner.ReasonOverBudget, fmt.Sprintf("%d GPUs are held and the budget is %d", held, budget.GPUs))
+	}
+	if r.quota != "" {
+		return well(ReasonWithinQuota, "the GPUs held are at most the budget; "+r.quota)
 	}
 	return well("WithinBudget", "the GPUs held are at most the budget")
 }

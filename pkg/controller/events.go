@@ -2,12 +2,14 @@ package controller
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+	"github.com/pdautoscaler/pdautoscaler/pkg/workload"
 )
 
 // Recorder sends events about a resource (client-go's tools/events has it).
@@ -56,7 +58,7 @@ func (c *Reconciler) announceChanges(r *round) {
 		case rd.To > rd.From:
 			c.event(r, corev1.EventTypeNormal, "ScaledUp", "Scale", rd.Because)
 		default:
-			c.event(r, corev1.EventTypeNormal, "ScaledDown", "Scale", rd.Because)
+			c.event(r, corev1.EventTypeNormal, "ScaledDown", "Scale", rd.Because+r.gone(role))
 		}
 	}
 	if !r.did.intent {
@@ -75,6 +77,16 @@ func (c *Reconciler) announceChanges(r *round) {
 	}
 }
 
+// gone names the replicas that a scale-down takes.
+func (r *round) gone(role planner.Role) string {
+	rd := roleDecision(r.decision(), role)
+	names := workload.Victims(pool(r.seen, role), rd.From-rd.To)
+	if len(names) == 0 {
+		return ""
+	}
+	return "; " + strings.Join(names, ", ") + " goes"
+}
+
 // announceStates tells what is wrong, or in the way, when it begins.
 func (c *Reconciler) announceStates(r *round) {
 	now := map[saidKey]string{}
@@ -86,6 +98,12 @@ func (c *Reconciler) announceStates(r *round) {
 	}
 	for role, err := range r.writeErrors {
 		now[saidKey{ReasonWriteFailed, role}] = fmt.Sprintf("the replicas of %s were not written: %s", role, err)
+	}
+	if r.hookError != nil {
+		now[saidKey{reason: ReasonDrainHookFailed}] = r.hookError.Error()
+	}
+	for role, message := range r.waiting {
+		now[saidKey{ReasonDraining, role}] = message
 	}
 	if r.seen != nil {
 		for _, p := range r.seen.Problems {
@@ -129,7 +147,7 @@ func (r *round) justStarted() bool {
 
 // eventType: what a person asked for is no warning.
 func eventType(reason planner.Reason) string {
-	if reason == planner.ReasonPaused {
+	if reason == planner.ReasonPaused || reason == ReasonDraining {
 		return corev1.EventTypeNormal
 	}
 	return corev1.EventTypeWarning

@@ -14,6 +14,11 @@ import (
 type Workload interface {
 	Observe(ctx context.Context, t workload.Target, now time.Time) (workload.Observation, error)
 	Apply(ctx context.Context, t workload.Target, role planner.Role, from, to int) error
+	// Choose makes replicas of a role without identities the first to go.
+	Choose(ctx context.Context, t workload.Target, role planner.Role, victims []string) error
+	// Drain tells pods that they go, Undrain that they stay after all.
+	Drain(ctx context.Context, t workload.Target, h workload.Hook, pods []workload.Pod) (done bool, err error)
+	Undrain(ctx context.Context, t workload.Target, h workload.Hook, pods []workload.Pod) error
 	Forget(t workload.Target)
 }
 

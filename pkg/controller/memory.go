@@ -33,15 +33,23 @@ func restore(pda *v1alpha1.PDAutoscaler, now time.Time) (m planner.Memory, dropp
 	case !isMove(move):
 		dropped = fmt.Sprintf("the status says from %q to %q in phase %q, which is no move", move.From, move.To, move.Phase)
 	default:
-		m.Move = &planner.Move{
-			From: planner.Role(move.From), To: planner.Role(move.To),
-			DonorBefore: int(move.DonorBefore), DonorAfter: int(move.DonorAfter),
-			ReceiverBefore: int(move.ReceiverBefore), ReceiverAfter: int(move.ReceiverAfter),
-			GPUs: int(move.GPUs), Phase: planner.MovePhase(move.Phase),
-			StartedAt: move.StartedAt.UTC(), PhaseSince: move.PhaseSince.UTC(), Reason: move.Reason,
-		}
+		m.Move = moveOf(move)
 	}
 	return m, dropped
+}
+
+// moveOf is the move that a status holds, nil where it holds none.
+func moveOf(move *v1alpha1.MoveStatus) *planner.Move {
+	if move == nil || !isMove(move) {
+		return nil
+	}
+	return &planner.Move{
+		From: planner.Role(move.From), To: planner.Role(move.To),
+		DonorBefore: int(move.DonorBefore), DonorAfter: int(move.DonorAfter),
+		ReceiverBefore: int(move.ReceiverBefore), ReceiverAfter: int(move.ReceiverAfter),
+		GPUs: int(move.GPUs), Phase: planner.MovePhase(move.Phase),
+		StartedAt: move.StartedAt.UTC(), PhaseSince: move.PhaseSince.UTC(), Reason: move.Reason,
+	}
 }
 
 func isMove(m *v1alpha1.MoveStatus) bool {

@@ -27,6 +27,8 @@ func (c *Reconciler) observe(ctx context.Context, r *round) {
 	}
 	r.seen = &seen
 	c.collect(ctx, r)
+	r.orderVictims()
+	r.checkDrainTimes()
 }
 
 // unseen says why a target could not be observed.

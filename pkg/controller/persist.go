@@ -25,11 +25,16 @@ func (c *Reconciler) persist(ctx context.Context, r *round) bool {
 	if d.Prefill.To == d.Prefill.From && d.Decode.To == d.Decode.From {
 		return false // nothing to write: the status written at the end of the round will do
 	}
+	if err := c.guard(ctx, r); err != nil {
+		r.did, r.statusError = carried{}, err
+		return false
+	}
 	status := r.base.Status.DeepCopy()
 	status.Move = moveStatus(r.after.Move)
 	status.Memory = memoryStatus(&r.after)
+	status.Drains = drainsStatus(r.drains)
 	if equality.Semantic.DeepEqual(intent(status), intent(&r.base.Status)) {
-		return true
+		return c.unchanged(ctx, r)
 	}
 	// The spec that the move was made for; see restore.
 	status.ObservedGeneration = r.base.Generation
@@ -48,7 +53,27 @@ func intent(s *v1alpha1.PDAutoscalerStatus) v1alpha1.PDAutoscalerStatus {
 	for _, role := range []*v1alpha1.RoleMemoryStatus{&memory.Prefill, &memory.Decode} {
 		role.LastUp, role.LastDown, role.QuietUntil = nil, nil, nil
 	}
-	return v1alpha1.PDAutoscalerStatus{Move: s.Move, Memory: memory}
+	return v1alpha1.PDAutoscalerStatus{Move: s.Move, Memory: memory, Drains: s.Drains}
+}
+
+// unchanged reports whether the resource is still what this round was decided
+// for. A person's hand is obeyed at once, also where the cache does not show it
+// yet; a status write tells by itself, and where none is due this read does.
+func (c *Reconciler) unchanged(ctx context.Context, r *round) bool {
+	now := &v1alpha1.PDAutoscaler{}
+	err := c.live.Get(ctx, r.svc.key, now)
+	_, paused := now.Annotations[v1alpha1.PausedAnnotation]
+	_, was := r.base.Annotations[v1alpha1.PausedAnnotation]
+	switch {
+	case err != nil && !apierrors.IsNotFound(err):
+		r.statusError = fmt.Errorf("the resource could not be read before its counts were written: %w", err)
+	case err != nil, now.UID != r.base.UID, now.Generation != r.base.Generation, now.DeletionTimestamp != nil, paused != was:
+		r.statusError = errStatusConflict
+	default:
+		return true
+	}
+	r.did = carried{}
+	return false
 }
 
 // errStatusConflict: the round was made from a resource that is no longer the

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
@@ -52,5 +53,20 @@ func (c *Reconciler) specOf(ctx context.Context, r *round) (planner.Spec, error)
 		return planner.Spec{}, err
 	}
 	r.model = model
-	return plannerSpec(r.pda, model, &r.seen.Prefill, &r.seen.Decode, r.svc.gpus)
+	spec, err := plannerSpec(r.pda, model, &r.seen.Prefill, &r.seen.Decode, r.svc.gpus)
+	if err == nil {
+		r.limitByQuota(&spec)
+	}
+	return spec, err
+}
+
+// limitByQuota makes what a quota leaves the budget where it is less: a replica
+// that the quota refuses would never start, and GPUs may still move within it.
+func (r *round) limitByQuota(spec *planner.Spec) {
+	gpus, from, limited := r.seen.BudgetGPUs()
+	if !limited || spec.BudgetGPUs > 0 && spec.BudgetGPUs <= gpus {
+		return
+	}
+	spec.BudgetGPUs = max(gpus, 1) // the planner takes 0 for no budget
+	r.quota = fmt.Sprintf("%s lets the service hold %d GPUs now", from, gpus)
 }

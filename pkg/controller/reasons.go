@@ -19,6 +19,14 @@ const (
 	ReasonWriteFailed planner.Reason = "WriteFailed"
 	// ReasonStatusNotWritten: the intent could not be put on record, so nothing was written.
 	ReasonStatusNotWritten planner.Reason = "StatusNotWritten"
+	// ReasonDraining: the count is decided, and its replicas are drained first.
+	ReasonDraining planner.Reason = "Draining"
+	// ReasonDrainHookFailed: a replica could not be told that it goes, or not be chosen.
+	ReasonDrainHookFailed planner.Reason = "DrainHookFailed"
+	// ReasonDrainTooShort: the pods may take longer to end than a move waits for them.
+	ReasonDrainTooShort planner.Reason = "DrainTimeoutTooShort"
+	// ReasonWithinQuota: what a quota leaves is less than the budget, and counts as it.
+	ReasonWithinQuota planner.Reason = "WithinQuota"
 	// ReasonNotAuto: mode Recommend or Metrics; the decision is shown only.
 	ReasonNotAuto planner.Reason = "NotAuto"
 	// ReasonProfilingMissing: the GPU exporters have no profiling fields.

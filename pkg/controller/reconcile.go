@@ -9,6 +9,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
@@ -36,7 +37,9 @@ type Reconciler struct {
 func (c *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	pda := &v1alpha1.PDAutoscaler{}
 	err := c.client.Get(ctx, request.NamespacedName, pda)
-	if apierrors.IsNotFound(err) || err == nil && pda.DeletionTimestamp != nil {
+	leaving := err == nil && pda.DeletionTimestamp != nil
+	held := leaving && controllerutil.ContainsFinalizer(pda, v1alpha1.MoveFinalizer)
+	if apierrors.IsNotFound(err) || leaving && !held {
 		c.forget(request)
 		return reconcile.Result{}, nil
 	}
@@ -53,12 +56,17 @@ func (c *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadline(interval))
 	defer cancel()
 
+	if held {
+		return c.finish(ctx, request, pda)
+	}
 	r, err := c.begin(ctx, request, pda)
 	if r == nil || err != nil {
 		return reconcile.Result{}, err
 	}
 	c.observe(ctx, r)
 	c.plan(ctx, r)
+	r.planDrains()
+	c.undrain(ctx, r)
 	if c.persist(ctx, r) {
 		c.apply(ctx, r)
 	}
@@ -87,6 +95,7 @@ func (c *Reconciler) begin(ctx context.Context, request reconcile.Request, pda *
 		}
 		r.svc = &service{key: request.NamespacedName, uid: pda.UID, gpus: gpuNames{}, records: newRing(c.recordsKept)}
 		r.svc.memory, r.abandoned = restore(pda, r.now)
+		r.svc.drains = restoreDrains(pda.Status.Drains)
 		for role, model := range map[planner.Role]string{planner.Prefill: pda.Status.Model.Prefill.GPU, planner.Decode: pda.Status.Model.Decode.GPU} {
 			if model != "" {
 				r.svc.gpus[role] = model
@@ -102,6 +111,12 @@ func (c *Reconciler) begin(ctx context.Context, request reconcile.Request, pda *
 
 // conclude judges what was carried out and keeps the memory that follows from it.
 func (c *Reconciler) conclude(r *round) {
+	for role := range r.did.roles {
+		delete(r.drains, role) // they went
+	}
+	if r.statusError == nil {
+		r.svc.drains = r.drains
+	}
 	if d := r.decision(); d != nil {
 		r.svc.memory = remember(r.before, r.after, d, r.did)
 		return
@@ -115,7 +130,11 @@ func (r *round) next(spent time.Duration) time.Duration {
 		return min(r.interval(), time.Second)
 	}
 	const shortest = 100 * time.Millisecond
-	return max(r.interval()-max(spent, 0), shortest)
+	wait := r.interval()
+	if !r.wakeAt.IsZero() {
+		wait = min(wait, r.wakeAt.Sub(r.now))
+	}
+	return max(wait-max(spent, 0), shortest)
 }
 
 // forget drops what is kept of a resource that is gone. The replicas stay.

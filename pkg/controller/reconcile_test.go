@@ -113,7 +113,7 @@ func TestLeavingAutoAbandonsTheMove(t *testing.T) {
 	w.edit(func(p *v1alpha1.PDAutoscaler) { p.Spec.Mode = v1alpha1.ModeRecommend })
 	w.log = nil
 	w.rounds(1)
-	w.wantLog("status")
+	w.wantLog("status", `finalizers []`)
 	if m := w.resource().Status.Move; m != nil {
 		t.Errorf("the status still has the move %+v", m)
 	}
@@ -275,6 +275,7 @@ func TestMadeAgain(t *testing.T) {
 	if err := w.api.Delete(t.Context(), w.resource()); err != nil {
 		t.Fatal(err)
 	}
+	w.edit(func(p *v1alpha1.PDAutoscaler) { p.Finalizers = nil }) // by force
 	again := example()
 	again.UID = "pda-2"
 	if err := w.api.Create(t.Context(), again); err != nil {

@@ -16,6 +16,9 @@ func (c *Reconciler) report(ctx context.Context, r *round) {
 	if r.statusError == nil && (r.heartbeat() || worthWriting(&r.base.Status, &status, r.now.Sub(r.svc.writtenAt) >= r.quietTime())) {
 		r.statusError = c.writeStatus(ctx, r, status)
 	}
+	if r.statusError == nil {
+		r.statusError = c.release(ctx, r)
+	}
 	c.metrics.observe(r)
 	c.announce(r)
 	switch {

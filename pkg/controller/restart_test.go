@@ -19,7 +19,7 @@ func TestIntentIsWrittenFirst(t *testing.T) {
 	w := newWorld(t, example())
 	w.decide = beginsMove
 	w.round()
-	w.wantLog("status", "prefill 2->1", "status")
+	w.wantLog(`finalizers ["pdautoscaler.io/move"]`, "status", "prefill 2->1", "status")
 	if n := w.countEvents("Normal MoveStarted"); n != 1 {
 		t.Errorf("the beginning of the move was announced %d times: %q", n, w.events)
 	}
@@ -44,7 +44,7 @@ func TestNoIntentNoWrite(t *testing.T) {
 			w.decide = beginsMove
 			w.failStatus = c.err
 			w.rounds(3)
-			w.wantLog()
+			w.wantLog(`finalizers ["pdautoscaler.io/move"]`)
 			if got := w.service.pools[planner.Prefill].Desired; got != 2 {
 				t.Errorf("prefill is at %d", got)
 			}

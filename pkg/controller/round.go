@@ -52,6 +52,19 @@ type round struct {
 	// what was carried out.
 	before, after planner.Memory
 	did           carried
+
+	// loads is how many requests each replica has, where that is known.
+	loads map[string]float64
+	// drains are the scale-downs whose replicas are to be drained first, waiting
+	// says of those that still wait what for, and wakeAt is when the first of
+	// them need wait no longer.
+	drains  map[planner.Role]drain
+	waiting map[planner.Role]string
+	wakeAt  time.Time
+	// hookError is why a replica could not be told that it goes, or be chosen.
+	hookError error
+	// quota is what keeps the budget below the spec's, empty where nothing does.
+	quota string
 	// abandoned is why a running move was dropped without the planner.
 	abandoned string
 	// writeErrors are the counts that could not be written, by role.

@@ -32,6 +32,7 @@ func (r *round) status() v1alpha1.PDAutoscalerStatus {
 	}
 	s.Move = moveStatus(r.svc.memory.Move)
 	s.Memory = memoryStatus(&r.svc.memory)
+	s.Drains = drainsStatus(r.svc.drains)
 	s.Decisions = r.decisions(s.Decisions)
 	s.Conditions = r.conditions(s.Conditions)
 	return s
@@ -99,6 +100,7 @@ func (r *round) roleStatus(role planner.Role, was v1alpha1.RoleStatus) v1alpha1.
 		if p.StartupSeconds.Ok() {
 			s.StartupTime = v1alpha1.Every(planner.Seconds(p.StartupSeconds.Or(0)).Duration().Round(time.Second))
 		}
+		s.Startup, s.Waiting = startupStatus(r.seen.Startup[role]), waitingFor(p)
 		s.Desired = s.Current
 	}
 	if d != nil {
@@ -108,6 +110,9 @@ func (r *round) roleStatus(role planner.Role, was v1alpha1.RoleStatus) v1alpha1.
 			s.Current = int32(rd.To)
 		}
 		s.Reason, s.Message = string(rd.Binding), truncate(rd.Because, maxMessageRunes)
+		if why, waits := r.waiting[role]; waits {
+			s.Reason, s.Message = string(ReasonDraining), truncate(why, maxMessageRunes)
+		}
 		s.LoadPercent, s.DemandMilliRequestsPerSecond = nil, nil
 		if rd.Demand.Known {
 			s.LoadPercent = new(int32(math.Round(min(rd.Load*100, math.MaxInt32))))
@@ -243,7 +248,7 @@ func (r *round) decisions(was []v1alpha1.DecisionStatus) []v1alpha1.DecisionStat
 		return was
 	}
 	changes := d.Prefill.To != d.Prefill.From || d.Decode.To != d.Decode.From
-	if !changes && !(r.did.intent && d.Ended != nil) {
+	if !changes && !(r.did.intent && d.Ended != nil) || len(r.waiting) > 0 && len(r.did.roles) == 0 {
 		return was
 	}
 	this := v1alpha1.DecisionStatus{

@@ -20,6 +20,7 @@ type service struct {
 	uid types.UID
 
 	memory planner.Memory
+	drains map[planner.Role]drain
 	// target and group are what the memory is about.
 	target workload.Target
 	group  types.UID

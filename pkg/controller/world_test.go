@@ -3,6 +3,7 @@ package controller
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -38,12 +39,18 @@ type world struct {
 	log []string
 	// failStatus makes status writes fail.
 	failStatus error
-	api        client.WithWatch
-	service    *fakeService
-	registry   *prometheus.Registry
-	events     []string
-	decide     func(planner.Input) (planner.Decision, planner.Memory)
-	controller *Reconciler
+	// writes counts the writes; at the one of number killAt the controller dies,
+	// after it or, unless killAfter, before it.
+	writes, killAt  int
+	killAfter, dead bool
+	// failFinalizer makes writes of finalizers fail.
+	failFinalizer error
+	api           client.WithWatch
+	service       *fakeService
+	registry      *prometheus.Registry
+	events        []string
+	decide        func(planner.Input) (planner.Decision, planner.Memory)
+	controller    *Reconciler
 }
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -86,12 +93,18 @@ func newWorld(t *testing.T, pda *v1alpha1.PDAutoscaler, others ...client.Object)
 				if w.failStatus != nil {
 					return w.failStatus
 				}
-				w.log = append(w.log, name)
-				return c.SubResource(name).Patch(ctx, o, p, opts...)
+				return w.write(name, func() error { return c.SubResource(name).Patch(ctx, o, p, opts...) })
 			},
-			Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
-				t.Error("the controller wrote something other than a status")
-				return nil
+			Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+				data, err := p.Data(o)
+				if err != nil || !onlyFinalizers(data) {
+					t.Errorf("the controller wrote something other than a status or a finalizer: %s (%v)", data, err)
+					return nil
+				}
+				if w.failFinalizer != nil {
+					return w.failFinalizer
+				}
+				return w.write(fmt.Sprintf("finalizers %q", o.GetFinalizers()), func() error { return c.Patch(ctx, o, p, opts...) })
 			},
 			Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
 				return c.Update(ctx, o, opts...)
@@ -103,6 +116,7 @@ func newWorld(t *testing.T, pda *v1alpha1.PDAutoscaler, others ...client.Object)
 
 // restart begins with a controller that remembers nothing.
 func (w *world) restart() {
+	w.dead, w.killAt = false, 0
 	metrics, err := NewMetrics(w.registry)
 	if err != nil {
 		w.t.Fatal(err)
@@ -120,6 +134,30 @@ func (w *world) restart() {
 		decide: func(in planner.Input) (planner.Decision, planner.Memory) { return w.decide(in) },
 	}
 }
+
+// write makes one write of the controller, unless it is dead. The write at
+// which it is killed happens or not; either way it never hears of it, and makes
+// no other.
+func (w *world) write(what string, do func() error) error {
+	if w.dead {
+		return errKilled
+	}
+	w.writes++
+	killed := w.writes == w.killAt
+	if killed && !w.killAfter {
+		w.dead = true
+		return errKilled
+	}
+	w.log = append(w.log, what)
+	err := do()
+	if killed {
+		w.dead = true
+		return errKilled
+	}
+	return err
+}
+
+var errKilled = errors.New("killed")
 
 func (w *world) Eventf(_, _ runtime.Object, eventtype, reason, _, note string, args ...any) {
 	w.events = append(w.events, eventtype+" "+reason+": "+fmt.Sprintf(note, args...))
@@ -185,6 +223,21 @@ func (w *world) wantCondition(name string, status metav1.ConditionStatus, reason
 	return ""
 }
 
+// onlyFinalizers reports whether a merge patch changes nothing else.
+func onlyFinalizers(data []byte) bool {
+	var patch struct {
+		Metadata map[string]any `json:"metadata"`
+		Spec     any            `json:"spec"`
+		Status   any            `json:"status"`
+	}
+	if json.Unmarshal(data, &patch) != nil || patch.Spec != nil || patch.Status != nil {
+		return false
+	}
+	delete(patch.Metadata, "resourceVersion")
+	delete(patch.Metadata, "finalizers")
+	return len(patch.Metadata) == 0
+}
+
 // wantLog fails unless exactly these writes were made since the last call.
 func (w *world) wantLog(want ...string) {
 	w.t.Helper()
@@ -215,6 +268,15 @@ type fakeService struct {
 	refuse    map[planner.Role]error // what Apply answers
 	applied   func()                 // called by Apply when it has written
 	forgotten []workload.Target
+
+	stateless    map[planner.Role]bool
+	loads        map[string]float64 // by pod
+	grace        map[planner.Role]int64
+	quota        *workload.Allowance
+	told         []string // pods that were told to drain
+	drained      bool     // what the hook answers
+	refuseDrain  error
+	refuseChoice error
 
 	signals    planner.Signals // read at the time of the collection
 	reports    []signals.SourceReport
@@ -282,7 +344,8 @@ func (s *fakeService) Observe(context.Context, workload.Target, time.Time) (work
 	if s.observe != nil {
 		return workload.Observation{}, s.observe
 	}
-	o := workload.Observation{UID: s.uid, Pods: slices.Clone(s.frontends), FreeGPUsByNode: map[string]int{"node-0": 10, "node-1": 16}}
+	o := workload.Observation{UID: s.uid, Pods: slices.Clone(s.frontends), FreeGPUsByNode: map[string]int{"node-0": 10, "node-1": 16},
+		Stateless: s.stateless, GraceSeconds: s.grace, QuotaGPUs: s.quota}
 	o.Prefill, o.Decode = *s.pools[planner.Prefill], *s.pools[planner.Decode]
 	for _, role := range roles {
 		p := pool(&o, role)
@@ -299,7 +362,10 @@ func (s *fakeService) Apply(ctx context.Context, _ workload.Target, role planner
 	if err := cmp.Or(ctx.Err(), s.refuse[role]); err != nil {
 		return err
 	}
-	s.w.log = append(s.w.log, fmt.Sprintf("%s %d->%d", role, from, to))
+	return s.w.write(fmt.Sprintf("%s %d->%d", role, from, to), func() error { return s.scale(role, from, to) })
+}
+
+func (s *fakeService) scale(role planner.Role, from, to int) error {
 	if have := s.pools[role].Desired; have != from {
 		return &workload.ConflictError{What: "RoleBasedGroup default/dynamo-pd", Role: string(role), From: from}
 	}
@@ -313,6 +379,28 @@ func (s *fakeService) Apply(ctx context.Context, _ workload.Target, role planner
 	}
 	return nil
 }
+
+func (s *fakeService) Choose(_ context.Context, _ workload.Target, role planner.Role, victims []string) error {
+	s.w.log = append(s.w.log, fmt.Sprintf("choose %s %s", role, strings.Join(victims, " ")))
+	return s.refuseChoice
+}
+
+func (s *fakeService) Drain(_ context.Context, _ workload.Target, _ workload.Hook, pods []workload.Pod) (bool, error) {
+	for i := range pods {
+		s.told = append(s.told, pods[i].Name)
+	}
+	return s.drained, s.refuseDrain
+}
+
+func (s *fakeService) Undrain(_ context.Context, _ workload.Target, _ workload.Hook, pods []workload.Pod) error {
+	for i := range pods {
+		s.w.log = append(s.w.log, "undrain "+pods[i].Name)
+	}
+	return s.refuseDrain
+}
+
+// PodLoads are the requests in each pod.
+func (s *fakeService) PodLoads() map[string]float64 { return s.loads }
 
 func (s *fakeService) Forget(t workload.Target) { s.forgotten = append(s.forgotten, t) }
 

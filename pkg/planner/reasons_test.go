@@ -15,13 +15,13 @@ import (
 // docs/reasons.md, and that page names none that does not exist.
 func TestEveryReasonIsDocumented(t *testing.T) {
 	reasons := map[string]bool{}
-	for _, path := range []string{"decision.go", "../controller/reasons.go"} {
+	for _, path := range []string{"decision.go", "../controller/reasons.go", "../workload/observation.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
-			if spec, ok := n.(*ast.ValueSpec); ok && len(spec.Values) == 1 && strings.HasPrefix(spec.Names[0].Name, "Reason") {
+			if spec, ok := n.(*ast.ValueSpec); ok && len(spec.Values) == 1 && (strings.HasPrefix(spec.Names[0].Name, "Reason") || strings.HasPrefix(spec.Names[0].Name, "Problem")) {
 				value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
 				if err != nil {
 					t.Fatal(err)

@@ -58,7 +58,7 @@ func (w *Workload) Apply(ctx context.Context, t Target, role planner.Role, from,
 	if from == to {
 		return nil
 	}
-	name := t.roleName(role)
+	name := t.RoleName(role)
 	if role != planner.Prefill && role != planner.Decode || name == "" {
 		return fmt.Errorf("%s has no role %q: it must be %s or %s", t.what(), role, planner.Prefill, planner.Decode)
 	}

@@ -178,7 +178,7 @@ func (w *Workload) seeScales(ctx context.Context, t Target, state *state, now ti
 	owners := map[planner.Role]ownerMemory{}
 	state.paths = map[planner.Role]*writePath{}
 	for r, object := range objects {
-		name := t.roleName(r)
+		name := t.RoleName(r)
 		next := ownerMemory{}
 		members, foreigners, known, err := w.membersOfScale(ctx, object, name, pods.Items, state.owners[object.object.GetUID()], next)
 		if err != nil {
@@ -279,7 +279,7 @@ func membersOf(members []member, role string) []member {
 func (s *sight) podsOf(t Target) []Pod {
 	names := map[string]planner.Role{}
 	for _, r := range []planner.Role{FrontendRole, planner.Prefill, planner.Decode} {
-		if name := t.roleName(r); name != "" {
+		if name := t.RoleName(r); name != "" {
 			names[name] = r
 		}
 	}

@@ -59,8 +59,8 @@ func (t Target) what() string {
 	return strings.Join([]string{t.Scales[planner.Prefill].String(), t.Scales[planner.Decode].String()}, " and ") + " in namespace " + t.Namespace
 }
 
-// roleName is what a role is called in sentences and in the group.
-func (t Target) roleName(r planner.Role) string {
+// RoleName is what a role is called in sentences and in the group.
+func (t Target) RoleName(r planner.Role) string {
 	switch {
 	case t.Scales != nil:
 		if ref, ok := t.Scales[r]; ok {

@@ -115,7 +115,7 @@ type candidate struct {
 // candidates lists the objects of a role that may be chosen from; none where
 // the role has identities, or goes in an order that cannot be changed.
 func (w *Workload) candidates(ctx context.Context, t Target, role planner.Role) ([]candidate, string, error) {
-	name := t.roleName(role)
+	name := t.RoleName(role)
 	if t.Scales != nil {
 		if ref := t.Scales[role]; ref.gvk().GroupKind() != deploymentKind && ref.gvk().GroupKind() != replicaSetKind {
 			return nil, "", nil
