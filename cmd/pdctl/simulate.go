@@ -54,7 +54,7 @@ pdctl merge joins what they printed into what one machine would have:
 
 Exit codes: 0 simulated; 2 a flag, the scenario or a file that it names is wrong.`,
 		Example: `  pdctl simulate --example`,
-		Args: noArguments,
+		Args:    noArguments,
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.file, "file", "f", "", "scenario file, or - for standard input")
@@ -83,7 +83,11 @@ Exit codes: 0 simulated; 2 a flag, the scenario or a file that it names is wrong
 		if err != nil {
 			return usageError("%w", err)
 		}
-		s.Timelines = o.report != ""
+		if s.Timelines = o.report != ""; s.Timelines {
+			if err := writable(o.report); err != nil {
+				return usageError("--report: %w", err)
+			}
+		}
 		for _, note := range s.Traffic.Notes {
 			fmt.Fprintln(env.stderr, "traffic: "+note)
 		}
@@ -167,6 +171,19 @@ func (o *simulateOptions) draw(s *scenario.Scenario, r *scenario.Report) error {
 	return writeFile(o.report, func(w io.Writer) error {
 		return report.Write(w, report.Input{Scenario: s, Text: o.text, Report: r})
 	})
+}
+
+// writable says before a long simulation whether its result can be written. A file that is not there yet is not left behind.
+func writable(name string) error {
+	_, missing := os.Stat(name)
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil || missing == nil {
+		return err
+	}
+	return os.Remove(name)
 }
 
 // writeFile writes a file through a buffer.

@@ -122,6 +122,12 @@ func (b *builder) service() error {
 	default:
 		return fmt.Errorf("prefill.kvTransfer is %q; allowed are blocking and overlapped", f.Prefill.KVTransfer)
 	}
+	if err := oneOf("prefill.batching", f.Prefill.Batching, des.Single, des.TokenBudget); err != nil {
+		return err
+	}
+	if err := oneOf("routing", f.Routing, des.LeastLoaded, des.RoundRobin, des.KVAware); err != nil {
+		return err
+	}
 	if f.Decode.MaxSeqs < 0 || f.Prefill.PadTokens < 0 || f.Prefill.MaxBatchTokens < 0 || f.Prefill.CacheTokens < 0 {
 		return errors.New("decode.maxSeqs, prefill.padTokens, prefill.maxBatchTokens and prefill.cacheTokens must be 0 (the default) or more")
 	}
@@ -129,6 +135,14 @@ func (b *builder) service() error {
 	b.out.Engine.MaxBatchTokens, b.out.Engine.PrefixCacheTokens = f.Prefill.MaxBatchTokens, f.Prefill.CacheTokens
 	b.out.Engine.Stepwise = b.options.Stepwise
 	return b.link()
+}
+
+// oneOf refuses a word that is none of those allowed. Nothing is the default.
+func oneOf[T ~string](key, word string, allowed ...T) error {
+	if word == "" || slices.Contains(allowed, T(word)) {
+		return nil
+	}
+	return fmt.Errorf("%s is %q; allowed are %q", key, word, allowed)
 }
 
 func (b *builder) model() (perfmodel.Model, error) {
@@ -318,6 +332,12 @@ func (b *builder) faults() error {
 		r, ok := role[f.Role]
 		if !ok {
 			return fmt.Errorf("faults[%d].role is %q; allowed are prefill and decode", i, f.Role)
+		}
+		if f.Kind == "" {
+			return fmt.Errorf("faults[%d].kind is missing; allowed are %q", i, []des.FaultKind{des.Kill, des.FailStart, des.StuckPending})
+		}
+		if err := oneOf(fmt.Sprintf("faults[%d].kind", i), f.Kind, des.Kill, des.FailStart, des.StuckPending); err != nil {
+			return err
 		}
 		if f.Replicas < 0 {
 			return fmt.Errorf("faults[%d].replicas is %d; allowed is 0 (one) or more", i, f.Replicas)

@@ -194,6 +194,34 @@ func (d *Duration) or(otherwise time.Duration) time.Duration {
 // unknownKey is how the YAML library words a key that no field has.
 var unknownKey = regexp.MustCompile(`line (\d+): field (\S+) not found in type \S+`)
 
+// wrongType is how the YAML library words a value that its key does not take.
+var wrongType = regexp.MustCompile("cannot unmarshal !!\\w+ (?:`(.*)` )?into (\\S+)")
+
+// kinds are the types of keys in words.
+var kinds = map[string]string{
+	"int": "a whole number", "*int": "a whole number", "uint64": "a whole number of 0 or more", "float64": "a number", "bool": "true or false",
+	"string": "a word", "[]string": "a list of words",
+}
+
+// reword says of a value what its key takes.
+func reword(line string) string {
+	return wrongType.ReplaceAllStringFunc(line, func(found string) string {
+		parts := wrongType.FindStringSubmatch(found)
+		value, kind := "this", kinds[parts[2]]
+		if parts[1] != "" {
+			value = strconv.Quote(parts[1])
+		}
+		switch {
+		case kind != "":
+		case strings.HasPrefix(parts[2], "[]"):
+			kind = "a list"
+		default:
+			kind = "keys and values in braces or on lines of their own"
+		}
+		return value + " is not what the key takes; allowed is " + kind
+	})
+}
+
 // Parse reads a scenario; name stands for it in errors.
 func Parse(data []byte, name string) (*File, error) {
 	var f File
@@ -219,6 +247,7 @@ func worded(name string, err error) error {
 	}
 	for _, line := range lines {
 		line = unknownKey.ReplaceAllString(line, "line $1: key $2 is unknown; docs/scenario.md lists those that are allowed")
+		line = reword(line)
 		if place, rest, ok := strings.Cut(line, ": "); ok && strings.HasPrefix(place, "line ") {
 			all = append(all, fmt.Errorf("%s %s: %s", name, place, rest))
 			continue

@@ -66,7 +66,7 @@ func TestPointsAreTheProduct(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"budget.gpu=8":       "s.yaml with budget.gpu=8: key gpu is unknown; docs/scenario.md lists those that are allowed",
-		"budget.gpus=8,many": "s.yaml with budget.gpus=many: cannot unmarshal",
+		"budget.gpus=8,many": `s.yaml with budget.gpus=many: "many" is not what the key takes; allowed is a whole number`,
 		"model.size=8":       `s.yaml with model.size=8: key size is below a value, "qwen3-32b"`,
 		"faults.0.at=1s":     "s.yaml with faults.0.at=1s: ",
 		"interval=soon":      `s.yaml with interval=soon: "soon" is no duration`,
