@@ -334,7 +334,7 @@ func TestRule4MoreLoadNeverGivesFewer(t *testing.T) {
 // enough is the smallest count that holds a role's objective, by trying each.
 func enough(spec Spec, role Role, l load, scale float64) int {
 	t := capacity.Traffic{RequestsPerSecond: l.rate * scale, ArrivalSCV: 1,
-		Input: capacity.Lengths{Mean: l.input, SCV: 1}, Output: capacity.Lengths{Mean: l.output, SCV: 1}}
+		Input: capacity.Lengths{Mean: l.input, SCV: 1}, Output: OutputLengths(l.output, 1)}
 	if l.rate == 0 {
 		return 0
 	}
