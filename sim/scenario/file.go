@@ -163,6 +163,7 @@ type Fault struct {
 // Planner changes how the project's planner behaves, as the resource's spec.behavior does.
 type Planner struct {
 	DownWindow *Duration `yaml:"downWindow"`
+	Headroom   *float64  `yaml:"headroom"`
 	Tolerance  *float64  `yaml:"tolerance"`
 	Startup    *Duration `yaml:"startup"`
 	Rebalance  *bool     `yaml:"rebalance"`

@@ -115,16 +115,40 @@ func (t *tuner) better(a, b *PolicyReport) bool {
 	return a.Attainment > b.Attainment
 }
 
+// sweep tries every setting, and then settings between the one that is best and the next leaner one: a policy whose need
+// lies between the two would pay for the width of the grid.
 func (t *tuner) sweep(name string) error {
-	for _, knob := range knobs {
+	set := func(knob float64) (*PolicyReport, error) {
 		s := *t.scenario
 		s.Setup.Aggressiveness = knob
-		if _, err := t.try(name, s, Point{Knob: knob}); err != nil {
+		return t.try(name, s, Point{Knob: knob})
+	}
+	for _, knob := range knobs {
+		if _, err := set(knob); err != nil {
 			return err
+		}
+	}
+	i := slices.Index(knobs, t.best.Knob)
+	if t.best.Attainment < t.target || i == 0 {
+		return nil
+	}
+	for low, high, round := knobs[i-1], knobs[i], 0; round < refinements; round++ {
+		middle := (low + high) / 2
+		r, err := set(middle)
+		if err != nil {
+			return err
+		}
+		if r.Attainment >= t.target {
+			high = middle
+		} else {
+			low = middle
 		}
 	}
 	return nil
 }
+
+// refinements is how often the gap between two settings is halved.
+const refinements = 3
 
 // pairs finds the cheapest static pair. Each role's least count is found with the other at its most, by bisection; from there
 // the role that gains more is raised until the target is reached. Pairs beyond the budget are not tried.
