@@ -122,6 +122,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"wrong type":       {change("replicas: 2", "replicas: two"), `s.yaml line 4: "two" is not what the key takes; allowed is a whole number`},
 		"duration":         {change("10m", "10"), `s.yaml line 6: "10" is no duration; allowed is a Go duration`},
 		"negative":         {change("10m", "-10m"), `"-10m" is no duration`},
+		"headroom":         {small + "planner: {headroom: 10}\n", "s.yaml: planner.headroom is 10; allowed is a share from -0.5 to 4"},
 		"two documents":    {small + "---\nmodel: x\n", "s.yaml holds more than one document"},
 		"no YAML":          {"a: [", "s.yaml"},
 		"no model":         {change("model: qwen3-32b", ""), "s.yaml: model is missing"},
