@@ -34,12 +34,12 @@ func slowService(t *testing.T) (dir string, slow perfmodel.Replica) {
 	}
 	slow.Prefill = slow.Prefill.WithCoefficients(scaled(slow.Prefill.Coefficients()))
 	slow.Decode = slow.Decode.WithCoefficients(scaled(slow.Decode.Coefficients()))
-	requests, steps := "input,prefill_start_s,prefill_end_s\n", "t_s,batch,context_tokens,ms\n"
+	requests, steps := "input,output,prefill_start_s,prefill_end_s\n", "t_s,batch,context_tokens,ms\n"
 	at := 0.0
 	for i := range 60 {
 		n := float64(100 + 61*i)
 		took := slow.Prefill.StepMs(n, 0) / 1000
-		requests += fmt.Sprintf("%v,%.6f,%.6f\n", n, at, at+took)
+		requests += fmt.Sprintf("%v,200,%.6f,%.6f\n", n, at, at+took)
 		at += took + 0.01
 	}
 	at = 0

@@ -24,6 +24,10 @@ type planOptions struct {
 	ttft, tpot                      objective
 	ttftEndsAt                      string
 	maxGPUs, maxSequences           int
+	engine                          engineOptions
+	lengths                         string
+	// counted are the lengths of the file, nil without one.
+	counted *countedLengths
 }
 
 func newPlan(env environment) *cobra.Command {
@@ -41,15 +45,20 @@ the objective that it breaks. Where no counts within --max-gpus hold both, it gi
 objective is best, as the autoscaler would, and says so.
 
 Lengths and the time between arrivals are random: an SCV is a squared coefficient of variation, 0 for
-a constant, 1 for what public traces of conversations show.
+a constant, 1 for what public traces of conversations show. --lengths counts them from a file of
+requests instead, which is better wherever they are no smooth hill.
 
 Exit codes: 0 a plan that holds both objectives; 1 there is none; 2 wrong flags, or a model that does
 not fit.`,
-		Example: `  pdctl plan --model qwen3-32b --gpu h200 --prefill-tp 2 --decode-tp 2 --rate 5 --input 4000 --output 500 --ttft p95=2s --tpot p95=40ms`,
-		Args:    noArguments,
+		Example: `  pdctl plan --model qwen3-32b --gpu h200 --prefill-tp 2 --decode-tp 2 --rate 5 --input 4000 --output 500 --ttft p95=2s --tpot p95=40ms
+  pdctl plan --model qwen3-32b --gpu h200 --rate 5 --lengths requests.csv --batching tokenBudget --ttft p95=2s --tpot p95=40ms`,
+		Args: noArguments,
 	}
 	output := addOutput(cmd)
 	cmd.RunE = func(*cobra.Command, []string) error {
+		if err := o.readLengths(cmd); err != nil {
+			return err
+		}
 		service, err := o.service()
 		if err != nil {
 			return err
@@ -78,12 +87,19 @@ not fit.`,
 	f.Var(o.inputSCV, "input-scv", "SCV of the prompt length")
 	f.Var(o.outputSCV, "output-scv", "SCV of the output length")
 	f.Var(o.cachedShare, "cached-share", "share of prompt tokens found in the prefix cache")
+	f.StringVar(&o.lengths, "lengths", "", "CSV file of requests with a header: input, output (tokens) and, optional, cached; in place of --input, --output and their SCV")
 	f.Var(&o.ttft, "ttft", "objective for the time to the first token, such as p95=2s")
 	f.Var(&o.tpot, "tpot", "objective for the time per output token, such as p95=40ms")
 	f.StringVar(&o.ttftEndsAt, "ttft-ends-at", o.ttftEndsAt, "worker that emits the first token: prefill or decode")
 	f.IntVar(&o.maxGPUs, "max-gpus", 0, "most GPUs of both roles together; 0 is no limit")
 	f.IntVar(&o.maxSequences, "max-sequences", o.maxSequences, "most sequences that a decode replica runs at once")
-	for _, name := range []string{"rate", "input", "output", "ttft", "tpot"} {
+	o.engine.add(cmd)
+	cmd.MarkFlagsOneRequired("input", "lengths")
+	cmd.MarkFlagsRequiredTogether("input", "output")
+	for _, name := range []string{"input", "output", "input-scv", "output-scv"} {
+		cmd.MarkFlagsMutuallyExclusive(name, "lengths")
+	}
+	for _, name := range []string{"rate", "ttft", "tpot"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
 			panic(err) // the flag is defined above
 		}
@@ -92,6 +108,9 @@ not fit.`,
 }
 
 func (o *planOptions) service() (s capacity.Service, err error) {
+	if o.engine.offloadGBps != nil {
+		o.model.offloadGBps = o.engine.offloadGBps.value
+	}
 	if s.Prefill, s.PadTokens, err = o.model.replica(o.prefillTP, "prefill-tp"); err != nil {
 		return s, err
 	}
@@ -99,6 +118,9 @@ func (o *planOptions) service() (s capacity.Service, err error) {
 		return s, err
 	}
 	s.TTFTEndsAt, s.MaxSequences = capacity.TTFTEnd(o.ttftEndsAt), o.maxSequences
+	if err := o.engine.apply(&s, o.model.batchedTokens); err != nil {
+		return s, err
+	}
 	smallest := o.prefillTP + o.decodeTP
 	switch {
 	case s.TTFTEndsAt != capacity.EndsAtPrefill && s.TTFTEndsAt != capacity.EndsAtDecode:
@@ -112,12 +134,17 @@ func (o *planOptions) service() (s capacity.Service, err error) {
 }
 
 func (o *planOptions) traffic() capacity.Traffic {
-	return capacity.Traffic{
+	t := capacity.Traffic{
 		RequestsPerSecond: o.rate.value, ArrivalSCV: o.arrivalSCV.value,
 		Input:       capacity.Lengths{Mean: o.input.value, SCV: o.inputSCV.value},
 		Output:      planner.OutputLengths(o.output.value, o.outputSCV.value),
 		CachedShare: o.cachedShare.value,
 	}
+	o.engine.load(&t)
+	if o.counted != nil {
+		t.Input, t.Output = o.counted.input, o.counted.output
+	}
+	return t
 }
 
 // plan is what plan prints.

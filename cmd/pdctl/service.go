@@ -24,6 +24,8 @@ type modelOptions struct {
 	batchedTokens int
 	fit           string
 	dp, pp        int
+	// offloadGBps is the reload of KV cache from a tier below GPU memory; plan's alone.
+	offloadGBps float64
 }
 
 func (o *modelOptions) add(cmd *cobra.Command) {
@@ -74,7 +76,8 @@ func (o *modelOptions) options(tp int, flag string) (options perfmodel.Options, 
 		return options, usageError("--max-batched-tokens is %d: allowed is 1 or more", o.batchedTokens)
 	}
 	options = perfmodel.Options{TP: tp, DP: o.dp, PP: o.pp, MemoryFraction: o.memoryPercent.value / 100, MaxBatchedTokens: o.batchedTokens,
-		TransferBytesPerSecond: o.transferGBps.value * 1e9, EngineStepMs: o.engineStepMs.value}
+		TransferBytesPerSecond: o.transferGBps.value * 1e9, EngineStepMs: o.engineStepMs.value,
+		OffloadBytesPerSecond: o.offloadGBps * 1e9}
 	if options.KVBytesPerElement, err = elementBytes("kv-dtype", o.kv); err != nil {
 		return options, err
 	}

@@ -25,12 +25,13 @@ var histogramBins = func() (p []float64) {
 	return append(p, 1)
 }()
 
-// NewHistogram counts lengths, such as those of a trace. Those that are negative or not finite are left out.
+// NewHistogram counts lengths, such as those of a trace. Those that are negative or not finite are left out. A gap that no
+// length falls into is a bin of its own, so that lengths of a few sizes stay those sizes.
 func NewHistogram(lengths []float64) *Histogram {
 	sorted := slices.DeleteFunc(slices.Clone(lengths), func(n float64) bool { return !(n >= 0 && n <= largest) })
 	slices.Sort(sorted)
 	h := &Histogram{}
-	counted := 0
+	counted, last := 0, 0.0
 	for _, p := range histogramBins {
 		upTo := int(math.Ceil(p * float64(len(sorted))))
 		if upTo <= counted {
@@ -40,13 +41,21 @@ func NewHistogram(lengths []float64) *Histogram {
 		for upTo < len(sorted) && sorted[upTo] == edge {
 			upTo++
 		}
-		if edge > 0 {
-			h.UpTo, h.Count = append(h.UpTo, edge), append(h.Count, float64(upTo-counted))
-			counted = upTo
+		if edge <= 0 {
+			continue
 		}
+		// Lengths of one size are a bin of hardly any width.
+		if least := min(sorted[counted], edge*(1-1e-6)); least-last > emptyShare*(edge-last) {
+			h.UpTo, h.Count = append(h.UpTo, least), append(h.Count, 0)
+		}
+		h.UpTo, h.Count = append(h.UpTo, edge), append(h.Count, float64(upTo-counted))
+		counted, last = upTo, edge
 	}
 	return h
 }
+
+// emptyShare is the share of a bin that may be empty at its low end.
+const emptyShare = 0.1
 
 // lengths are h's mean and SCV, with h. It is not ok where h is no distribution.
 func (h *Histogram) lengths() (l Lengths, ok bool) {
