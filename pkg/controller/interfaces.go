@@ -45,3 +45,5 @@ func collectFromPods(c signals.Config) (Collector, error) {
 	}
 	return collector, nil
 }
+
+var _ loads = (*signals.Collector)(nil)
