@@ -1,5 +1,7 @@
 package chart
 
+import "slices"
+
 // The pixels left and right of every plot.
 const (
 	LeftPx  = 46
@@ -76,9 +78,9 @@ type Label struct {
 
 // Last is the last known value, 0 of none: where to put the name of a line.
 func Last(values []At) float64 {
-	for i := len(values) - 1; i >= 0; i-- {
-		if values[i].Known {
-			return values[i].V
+	for _, v := range slices.Backward(values) {
+		if v.Known {
+			return v.V
 		}
 	}
 	return 0

@@ -75,7 +75,7 @@ func (x *prefixIndex) add(id uint64) *cachedBlock {
 func (x *prefixIndex) matchAll(q *request) {
 	x.looked++
 	for i := range q.blocks {
-		any := false
+		found := false
 		if b := x.block(q, i); b != nil {
 			for at := b.copies; at != nil; at = at.next {
 				c := at.cache
@@ -84,11 +84,11 @@ func (x *prefixIndex) matchAll(q *request) {
 				}
 				if c.looked == x.looked && c.matched == int32(i) {
 					c.matched++
-					any = true
+					found = true
 				}
 			}
 		}
-		if !any {
+		if !found {
 			return
 		}
 	}

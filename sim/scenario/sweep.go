@@ -44,7 +44,7 @@ func ParseSweep(text string) (SweepKey, error) {
 	}
 	for i, v := range s.Values {
 		if v == "" {
-			return SweepKey{}, fmt.Errorf("sweep of %s: value %d is empty; allowed is KEY=VALUE,VALUE,...", key, i+1)
+			return SweepKey{}, fmt.Errorf("sweep of %s: value %d is empty; allowed are values with commas between them", key, i+1)
 		}
 		if slices.Contains(s.Values[:i], v) {
 			return SweepKey{}, fmt.Errorf("sweep of %s: the value %s is there twice; allowed is once", key, v)

@@ -118,8 +118,9 @@ func parseDataset(raw []byte, name string) ([]lengths, error) {
 
 // parseShares reads {45: 0.01, 46: 0.02}.
 func parseShares(text string) (s shares, err error) {
-	body, ok := strings.CutPrefix(strings.TrimSpace(text), "{")
-	if body, ok = strings.CutSuffix(body, "}"); !ok {
+	body, opened := strings.CutPrefix(strings.TrimSpace(text), "{")
+	body, closed := strings.CutSuffix(body, "}")
+	if !opened || !closed {
 		return s, fmt.Errorf("%q; allowed is {LENGTH: SHARE, ...}", shorten([]byte(text)))
 	}
 	total := 0.0

@@ -207,7 +207,7 @@ func (c *rateColumns) row(line string) (r rateRow, err error) {
 			return 0
 		}
 		if at >= len(fields) {
-			err = fmt.Errorf("%d columns; %s is the %d.", len(fields), what, at+1)
+			err = fmt.Errorf("%d columns; %s is column %d", len(fields), what, at+1)
 			return 0
 		}
 		text := strings.TrimSpace(fields[at])

@@ -136,7 +136,7 @@ func TestRatesByNameAndClient(t *testing.T) {
 func TestBrokenRatesAreNamed(t *testing.T) {
 	for name, tc := range map[string]struct{ rates, dataset, want string }{
 		"nothing":     {"", "", "x-trace.csv holds no rate"},
-		"columns":     {"0,1\n", "", "x-trace.csv line 1: 2 columns; CV is the 3."},
+		"columns":     {"0,1\n", "", "x-trace.csv line 1: 2 columns; CV is column 3"},
 		"no number":   {"0,0,0,,0,0\n600,fast,1,,0,0\n", "", `x-trace.csv line 2: rate is "fast"; allowed is a number from 0`},
 		"negative":    {"0,-1,1,,0,0\n", "", `x-trace.csv line 1: rate is "-1"`},
 		"NaN":         {"NaN,1,1,,0,0\n", "", `x-trace.csv line 1: t is "NaN"`},
