@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -15,14 +16,15 @@ import (
 
 // newAccuracy is for those who develop the model: how far it is from measurements, and what it believes and why.
 func newAccuracy(env environment) *cobra.Command {
-	var dir string
+	var dir, shapes string
 	cmd := &cobra.Command{
 		Use:    "accuracy",
 		Short:  "Hold the performance model against measured steps",
 		Hidden: true,
 		Long: `accuracy compares the model with steps and a service measured on an H200 (the files that
-PDAUTOSCALER_DATA holds under h200), unfitted, fitted on a part and held against the rest, and
-lists each prior with its origin.
+PDAUTOSCALER_DATA holds under h200), unfitted, fitted on a part and held against the rest; with the
+step grids of other shapes that test/measure wrote to the folder of --shapes; and lists each prior with
+its origin.
 
 Exit codes: 0 all within what is allowed; 1 not; 2 the files are missing or wrong.`,
 		Args: noArguments,
@@ -35,10 +37,14 @@ Exit codes: 0 all within what is allowed; 1 not; 2 the files are missing or wron
 		if err != nil {
 			return usageError("--data %s: %w", dir, err)
 		}
-		if err := showAccuracy(env.stdout, rows); err != nil {
+		others, err := shapeRows(shapes)
+		if err != nil {
+			return usageError("--shapes %s: %w", shapes, err)
+		}
+		if err := showAccuracy(env.stdout, rows, others); err != nil {
 			return err
 		}
-		for _, r := range rows {
+		for _, r := range slices.Concat(rows, others) {
 			if r.Mean > r.allowed {
 				return &exitError{code: exitNo}
 			}
@@ -46,6 +52,7 @@ Exit codes: 0 all within what is allowed; 1 not; 2 the files are missing or wron
 		return nil
 	}
 	cmd.Flags().StringVar(&dir, "data", "", "folder of the measured files; without it PDAUTOSCALER_DATA")
+	cmd.Flags().StringVar(&shapes, "shapes", "pkg/perfmodel/testdata/h200", "folder of step grids of other shapes; one that is not there is passed over")
 	return cmd
 }
 
@@ -108,13 +115,17 @@ func accuracyRows(dir string) (out []accuracyRow, err error) {
 }
 
 func readFile(path string, read func(io.Reader) (calibrate.Readings, error)) ([]calibrate.Observation, error) {
+	r, err := readReadings(path, read)
+	return r.Observations, err
+}
+
+func readReadings(path string, read func(io.Reader) (calibrate.Readings, error)) (r calibrate.Readings, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	defer file.Close()
-	r, err := read(file)
-	return r.Observations, err
+	return read(file)
 }
 
 func ofKind(rows []calibrate.Observation, kind calibrate.Kind) (of []calibrate.Observation) {
@@ -141,17 +152,25 @@ func split(rows []calibrate.Observation, first func(i, n int) bool) (one, other 
 	return one, other
 }
 
-func showAccuracy(w io.Writer, rows []accuracyRow) error {
+func showAccuracy(w io.Writer, rows, shapes []accuracyRow) error {
+	for _, part := range []struct {
+		title string
+		rows  []accuracyRow
+	}{{"QWEN3-32B ON H200", rows}, {"OTHER SHAPES ON H200", shapes}} {
+		if len(part.rows) == 0 {
+			continue
+		}
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, part.title+"\tROWS\tMEAN |ERROR|\tALLOWED\tWORST\tWITHIN 2 STATED SD")
+		for _, r := range part.rows {
+			fmt.Fprintf(t, "%s\t%d\t%.1f %%\t%.0f %%\t%.1f %%\t%.0f %%\n", r.what, r.Rows, 100*r.Mean, 100*r.allowed, 100*r.Worst, 100*r.Covered)
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+		fmt.Fprintln(w)
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "QWEN3-32B ON H200\tROWS\tMEAN |ERROR|\tALLOWED\tWORST\tWITHIN 2 STATED SD")
-	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%d\t%.1f %%\t%.0f %%\t%.1f %%\t%.0f %%\n", r.what, r.Rows, 100*r.Mean, 100*r.allowed, 100*r.Worst, 100*r.Covered)
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintln(w)
-	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "PRIOR\tMEAN\tLOW\tHIGH\tORIGIN")
 	for _, p := range perfmodel.Priors() {
 		fmt.Fprintf(t, "%s\t%.4g\t%.4g\t%.4g\t%s\n", p.Name, p.Mean, p.Low, p.High, p.Source)

@@ -21,7 +21,7 @@ type fitOptions struct {
 	model                 modelOptions
 	tp                    int
 	requests, steps, grid string
-	output                string
+	output, image         string
 }
 
 func newFit(env environment) *cobra.Command {
@@ -53,6 +53,7 @@ Exit codes: 0 fitted; 2 wrong flags, or files that cannot be of this model and G
 	f.StringVar(&o.requests, "requests", "", "CSV file of requests")
 	f.StringVar(&o.steps, "steps", "", "CSV file of decode steps")
 	f.StringVar(&o.grid, "grid", "", "JSON file of measured steps")
+	f.StringVar(&o.image, "image", "", "image and version of the engine that was measured, kept in the fit: step times change with it")
 	f.StringVarP(&o.output, "output", "o", "", "file to write the fit to; without it the fit is only shown")
 	return cmd
 }
@@ -81,6 +82,7 @@ func (o *fitOptions) run(env environment) error {
 	for why, n := range readings.Ignored {
 		after.Counts[calibrate.Prefill].Ignore(why, n)
 	}
+	after.Image = o.image
 	fit, err := after.Fit()
 	if err != nil {
 		return usageError("%w", err)
@@ -152,7 +154,7 @@ func (o *fitOptions) sameThing(r calibrate.Readings, m perfmodel.Model, g perfmo
 
 // showFit says what was learnt, and how sure it is.
 func showFit(w io.Writer, fit calibrate.Fit, before, after *calibrate.Calibration, readings calibrate.Readings) error {
-	fmt.Fprintf(w, "%s on %d x %s\n\n", fit.Model, fit.TP, fit.GPU)
+	fmt.Fprintf(w, "%s on %d x %s%s\n\n", fit.Model, fit.TP, fit.GPU, ofImage(fit.Image))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "PHASE\tREADINGS\tMEAN ERROR BEFORE\tAFTER\tSCATTER")
 	for _, kind := range calibrate.Kinds() {
@@ -206,8 +208,17 @@ func showFit(w io.Writer, fit calibrate.Fit, before, after *calibrate.Calibratio
 	return nil
 }
 
-// readFit reads a fit file for a model on a GPU with the given options.
-func readFit(path string, m perfmodel.Model, g perfmodel.GPU, o perfmodel.Options) (*calibrate.Calibration, error) {
+// ofImage says which engine's image something is of, where that is known.
+func ofImage(image string) string {
+	if image == "" {
+		return ""
+	}
+	return ", " + image
+}
+
+// readFit reads a fit file for a model on a GPU with the given options. A fit of another image than the one asked for is
+// refused.
+func readFit(path, image string, m perfmodel.Model, g perfmodel.GPU, o perfmodel.Options) (*calibrate.Calibration, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, usageError("--fit: %w", err)
@@ -215,6 +226,13 @@ func readFit(path string, m perfmodel.Model, g perfmodel.GPU, o perfmodel.Option
 	fit, err := calibrate.ParseFit(raw)
 	if err != nil {
 		return nil, usageError("--fit %s: %w", path, err)
+	}
+	if image != "" && fit.Image != image {
+		of := "no image that was named"
+		if fit.Image != "" {
+			of = "image " + fit.Image
+		}
+		return nil, usageError("--fit %s: the fit is of %s, not of %s: fit that one, or go without --image", path, of, image)
 	}
 	c, err := calibrate.Restore(fit, m, g, o)
 	if err != nil {

@@ -102,6 +102,31 @@ func TestFitCorrectsPredictAndPlan(t *testing.T) {
 	}
 }
 
+// A fit belongs to the image that was measured: asked for another one it is refused.
+func TestFitKeepsItsImage(t *testing.T) {
+	dir, _ := slowService(t)
+	fit := filepath.Join(dir, "fit.json")
+	const image = "registry.example/vllm:v0.11.0"
+	base := []string{"--model", "qwen3-32b", "--gpu", "h200"}
+	stdout, stderr, code := pdctl(t, "", append([]string{"fit", "--image", image, "--requests", filepath.Join(dir, "requests.csv"), "-o", fit}, base...)...)
+	if code != exitDone || !strings.Contains(strings.SplitN(stdout, "\n", 2)[0], image) {
+		t.Fatalf("exit code %d: %s%s", code, stdout, stderr)
+	}
+	for other, want := range map[string]string{
+		"":                              "",
+		image:                           "",
+		"registry.example/vllm:v0.12.0": "the fit is of image " + image + ", not of registry.example/vllm:v0.12.0",
+	} {
+		_, stderr, code := pdctl(t, "", append([]string{"predict", "--tp", "2", "--fit", fit, "--image", other}, base...)...)
+		if (code == exitDone) != (want == "") || !strings.Contains(stderr, want) {
+			t.Errorf("--image %q: exit code %d, %q, want %q", other, code, stderr, want)
+		}
+	}
+	if _, stderr, code := pdctl(t, "", append([]string{"fit", "--image", "a\nb", "--requests", filepath.Join(dir, "requests.csv")}, base...)...); code != exitUsage || !strings.Contains(stderr, "printable") {
+		t.Errorf("an image of two lines: exit code %d, %q", code, stderr)
+	}
+}
+
 func TestFitRefusesInOneSentence(t *testing.T) {
 	dir, _ := slowService(t)
 	file := func(name string) string { return filepath.Join(dir, name) }

@@ -22,7 +22,7 @@ type modelOptions struct {
 	transferGBps  *number
 	engineStepMs  *number
 	batchedTokens int
-	fit           string
+	fit, image    string
 	dp, pp        int
 	// offloadGBps is the reload of KV cache from a tier below GPU memory; plan's alone.
 	offloadGBps float64
@@ -51,6 +51,7 @@ func (o *modelOptions) add(cmd *cobra.Command) {
 // addFit adds --fit, for the commands that predict.
 func (o *modelOptions) addFit(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.fit, "fit", "", "fit file (pdctl fit) of this model and GPU; another TP is rescaled")
+	cmd.Flags().StringVar(&o.image, "image", "", "image of the engine: a fit of another one is refused")
 }
 
 // addParallel adds the parallelism beside TP.
@@ -97,7 +98,7 @@ func (o *modelOptions) replica(tp int, flag string) (replica perfmodel.Replica, 
 		return replica, 1, err
 	}
 	if o.fit != "" {
-		c, err := readFit(o.fit, model, gpu, options)
+		c, err := readFit(o.fit, o.image, model, gpu, options)
 		if err != nil {
 			return replica, 1, err
 		}

@@ -17,6 +17,8 @@ type Calibration struct {
 	Counts map[Kind]*Counts
 	// Frozen keeps what was learnt as it is: nothing is taken in.
 	Frozen bool
+	// Image is the engine's image and version that the service ran, as its user writes it; empty where nobody said.
+	Image string
 	// Keep is what one call of Observe keeps of what was learnt before, f of the package comment.
 	Keep float64
 

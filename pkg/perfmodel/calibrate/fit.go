@@ -8,6 +8,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel"
 )
@@ -21,6 +23,8 @@ type Fit struct {
 	Model   string `json:"model"`
 	GPU     string `json:"gpu"`
 	TP      int    `json:"tp"`
+	// Image is the engine's image and version that was measured; empty where nobody said.
+	Image string `json:"image,omitempty"`
 	// DP and PP are as of perfmodel.Options.
 	DP int `json:"dp"`
 	PP int `json:"pp"`
@@ -102,9 +106,12 @@ type FitReading struct {
 
 // Fit is c's file.
 func (c *Calibration) Fit() (Fit, error) {
+	if !printable(c.Image) {
+		return Fit{}, errImage(c.Image)
+	}
 	weights, kv := c.options.ElementBytes(c.model)
 	f := Fit{
-		Version: FitVersion, Model: c.model.Name, GPU: c.gpu.Name, TP: max(c.options.TP, 1),
+		Version: FitVersion, Model: c.model.Name, GPU: c.gpu.Name, Image: c.Image, TP: max(c.options.TP, 1),
 		DP: max(c.options.DP, 1), PP: max(c.options.PP, 1), Shape: c.model,
 		WeightBytesPerElement: weights, KVBytesPerElement: kv,
 	}
@@ -176,6 +183,8 @@ func (f *Fit) validate() error {
 	switch {
 	case f.Model == "" || f.GPU == "":
 		return errors.New("model or gpu is missing")
+	case !printable(f.Image):
+		return errImage(f.Image)
 	case f.TP < 1 || f.TP > 1024:
 		return fmt.Errorf("tp is %d: allowed is 1 to 1024", f.TP)
 	case f.DP < 1 || f.DP > 1024 || f.PP < 1 || f.PP > 1024:
@@ -195,6 +204,17 @@ func (f *Fit) validate() error {
 		}
 	}
 	return nil
+}
+
+// maxImage is above any image with its digest.
+const maxImage = 512
+
+func errImage(image string) error {
+	return fmt.Errorf("image is %.50q: allowed are up to %d printable characters", image, maxImage)
+}
+
+func printable(image string) bool {
+	return len(image) <= maxImage && !strings.ContainsFunc(image, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 func (f *Fit) validatePhase(kind Kind, names []string, used []float64) error {
@@ -279,6 +299,7 @@ func Restore(f Fit, m perfmodel.Model, g perfmodel.GPU, o perfmodel.Options) (*C
 		c.Counts[kind] = &counts
 		c.States[kind] = s
 	}
+	c.Image = f.Image
 	if tp := max(o.TP, 1); tp != f.TP {
 		return c.rescale(tp)
 	}

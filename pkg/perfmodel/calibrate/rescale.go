@@ -23,7 +23,7 @@ func (c *Calibration) rescale(tp int) (*Calibration, error) {
 	if err != nil {
 		return nil, err
 	}
-	to.Keep, to.Frozen, to.Counts = c.Keep, c.Frozen, c.Counts
+	to.Keep, to.Frozen, to.Image, to.Counts = c.Keep, c.Frozen, c.Image, c.Counts
 	for kind, p := range to.phases {
 		learnt, old := c.States[kind], c.phases[kind]
 		s := to.States[kind]
