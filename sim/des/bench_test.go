@@ -28,6 +28,22 @@ func azure(b *testing.B) *trace.Trace {
 	return tr
 }
 
+// playAll plays a trace to the end of its requests, again and again.
+func playAll(b *testing.B, cfg Config, tr *trace.Trace) {
+	b.Helper()
+	for b.Loop() {
+		e, err := New(cfg, tr.Source())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if !e.Finish(tr.Duration() + 24*time.Hour) {
+			b.Fatalf("%d requests never ended", e.InFlight())
+		}
+	}
+	b.ReportMetric(float64(tr.Len())*float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+	b.ReportAllocs()
+}
+
 // BenchmarkAzure plays the Azure conversation trace on 2 prefill and 2 decode replicas.
 func BenchmarkAzure(b *testing.B) {
 	tr := azure(b)
@@ -38,17 +54,7 @@ func BenchmarkAzure(b *testing.B) {
 		b.Run(bench.name, func(b *testing.B) {
 			cfg := config(2, 2)
 			cfg.Stepwise = bench.stepwise
-			for b.Loop() {
-				e, err := New(cfg, tr.Source())
-				if err != nil {
-					b.Fatal(err)
-				}
-				if !e.Finish(2 * time.Hour) {
-					b.Fatalf("%d requests never ended", e.InFlight())
-				}
-			}
-			b.ReportMetric(float64(tr.Len())*float64(b.N)/b.Elapsed().Seconds(), "requests/s")
-			b.ReportAllocs()
+			playAll(b, cfg, tr)
 		})
 	}
 }
@@ -60,16 +66,7 @@ func BenchmarkDay(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for b.Loop() {
-		e, err := New(config(12, 12), tr.Source())
-		if err != nil {
-			b.Fatal(err)
-		}
-		if !e.Finish(48 * time.Hour) {
-			b.Fatalf("%d requests never ended", e.InFlight())
-		}
-	}
-	b.ReportMetric(float64(tr.Len())*float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+	playAll(b, config(12, 12), tr)
 }
 
 // BenchmarkBlocks plays prompts of many prefix blocks, routed by what each of 22 prefill replicas has of them.
@@ -88,14 +85,5 @@ func BenchmarkBlocks(b *testing.B) {
 	cfg := config(22, 4)
 	cfg.Routing = KVAware
 	cfg.Service.Decode.KVCapacityTokens = 2e6
-	for b.Loop() {
-		e, err := New(cfg, tr.Source())
-		if err != nil {
-			b.Fatal(err)
-		}
-		if !e.Finish(2 * time.Hour) {
-			b.Fatalf("%d requests never ended", e.InFlight())
-		}
-	}
-	b.ReportMetric(float64(tr.Len())*float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+	playAll(b, cfg, tr)
 }
