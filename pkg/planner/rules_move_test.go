@@ -127,11 +127,15 @@ func TestRule9BackPressure(t *testing.T) {
 		s.PrefillWaiting, s.TTFTMs = Zero(in.Now, "test"), Quantile{}
 		in.Memory.Prefill.BreachSince = time.Time{}
 		calm, _ := Plan(in)
+		budget := in.Spec.BudgetGPUs
+		in.Spec.BudgetGPUs = 0
+		alone, _ := Plan(in) // what prefill wants for its own load, were decode not to have its share
+		in.Spec.BudgetGPUs = budget
 		s.PrefillWaiting = Known(rapid.Float64Range(0, 1e4).Draw(t, "queue"), in.Now, "test")
 		s.TTFTMs = Quantile{Reading: Known(rapid.Float64Range(2001, 1e5).Draw(t, "latency"), in.Now, "test")}
 		in.Memory.Prefill.BreachSince = in.Now.Add(-time.Hour)
 		queued, _ := Plan(in)
-		if queued.Prefill.To > max(calm.Prefill.To, calm.Prefill.From) {
+		if queued.Prefill.To > max(calm.Prefill.To, alone.Prefill.Wanted, calm.Prefill.From) {
 			t.Fatalf("prefill grows to %d, not %d, for a queue that decode causes: %s", queued.Prefill.To, calm.Prefill.To, queued.Prefill.Because)
 		}
 	})

@@ -194,7 +194,7 @@ func TestRule4MoreLoadNeverGivesFewer(t *testing.T) {
 					s.Signals.OutputTokens.Value = l.output * heavier
 				}
 			}
-			for range 20 {
+			for range 40 { // until the last move has ended
 				w.step(l)
 			}
 			return w.pools[role].Desired
