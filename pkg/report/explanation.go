@@ -23,6 +23,10 @@ type Explanation struct {
 	Ended *Move `json:"ended,omitempty"`
 	// Notes are the conditions that a person should know of, most important first.
 	Notes []Note `json:"notes,omitempty"`
+	// Sources are where the readings came from, Queries what a Prometheus is asked
+	// for them in every interval. Only a status has them.
+	Sources []Source `json:"sources,omitempty"`
+	Queries []string `json:"queries,omitempty"`
 	// Replay says whether the saved decision could be made again; nil where there was none to make again.
 	Replay *Replay `json:"replay,omitempty"`
 }

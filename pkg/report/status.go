@@ -36,6 +36,7 @@ func OfStatus(pda *v1alpha1.PDAutoscaler) Explanation {
 		}, e.At)
 	}
 	e.Notes = notesOfStatus(pda)
+	e.Sources, e.Queries = sourcesOf(&s.Signals), s.Signals.Queries
 	return e
 }
 

@@ -38,6 +38,7 @@ func (e *Explanation) Text(w io.Writer, now time.Time) error {
 			said[line] = true
 		}
 	}
+	e.sourcesText(&b)
 	if e.Replay != nil {
 		b.WriteByte('\n')
 		e.Replay.text(&b)
