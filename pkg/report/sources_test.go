@@ -25,7 +25,7 @@ func TestSourcesAndQueries(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"\nRead from:\n", "  Decode: 2 read, 1 failed, names of vllm; decode pod d-1: prometheus could not read the pod.\n", "  Prometheus: 1 read.\n",
+		"\nRead from:\n", "  decode: 2 read, 1 failed, names of vllm; decode pod d-1: prometheus could not read the pod.\n", "  prometheus: 1 read.\n",
 		"\nPrometheus is asked:\n  " + query + "\n",
 	} {
 		if !strings.Contains(b.String(), want) {
