@@ -66,7 +66,7 @@ var timeline = template.Must(template.New("timeline").Parse(`<section class="tim
 {{end}}</figure>
 {{end}}{{.Axis}}<div class="cursor" aria-hidden="true"></div>
 </div>
-{{if .Rows}}<label class="scrub"><span>Read off a moment of {{.Name}}</span><input type="range" min="0" max="{{.LastRow}}" value="0"></label>
+{{if .Rows}}<label class="scrub"><span>Read off a moment of {{.Name}}</span><input type="range" min="0" max="{{.LastRow}}" value="0"/></label>
 {{if $.Lanes}}<p class="why" aria-live="polite">Point at a mark, or go to it by keys, to read why.</p>
 {{end}}<details class="data"><summary>These numbers as a table</summary><div class="scroll" role="region" tabindex="0" aria-label="Numbers of {{.Name}}"><table class="samples">
 <thead><tr><th scope="col">time</th>{{range .Columns}}<th scope="col" data-panel="{{.Panel}}" data-short="{{.Short}}" data-class="{{.Class}}">{{.Name}}</th>{{end}}</tr></thead>
