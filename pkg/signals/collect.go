@@ -22,7 +22,8 @@ type Collector struct {
 	etcd    *registry   // nil without etcd
 	pods    map[podKey]*pod
 	// lengths are the last known lengths and shares of requests.
-	lengths map[quantity]knownLengths
+	lengths  map[quantity]knownLengths
+	readings []Reading
 	// activity is the mean over a role's GPUs at each collection of the window.
 	activity map[quantity][]timed
 }
@@ -102,6 +103,7 @@ func (c *Collector) Collect(ctx context.Context, targets []Target, now time.Time
 	if c.prom != nil && c.prom.partial != "" {
 		partly(&s, c.prom.partial)
 	}
+	c.readings = c.others(&v, &s)
 	return s, c.reports(listed, queueErr, now)
 }
 

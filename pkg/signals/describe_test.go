@@ -56,6 +56,8 @@ func TestDescribeSaysWhichSpellingMatched(t *testing.T) {
 		"new: requests running": "vllm:num_requests_running", "old: requests running": "",
 		"new: requests waiting": "vllm:num_requests_waiting", "old: requests waiting": "",
 		"new: tokens generated": "", "old: tokens generated": "",
+		"new: drafts of speculative decoding": "", "old: drafts of speculative decoding": "",
+		"new: draft tokens accepted": "", "old: draft tokens accepted": "",
 		"new: time in the engine's queue": "", "old: time in the engine's queue": "",
 		"new: time per output token": "", "old: time per output token": "",
 		"new: output tokens of a request": "", "old: output tokens of a request": "",

@@ -14,16 +14,22 @@
 //	collect.go     all sources side by side, each with its own deadline
 //	scrape.go      one page over HTTP
 //	parse.go       a page in the text format; openmetrics.go turns the other format into it
-//	vocabulary.go  what a page can tell, and tables.go how each engine spells it
+//	prometheus.go  or else the pages as a Prometheus read them: promquery.go asks, promclient.go
+//	               carries the question, prompages.go puts pages together, native.go native histograms
+//	vocabulary.go  what a page can tell; table_*.go how each engine spells it, engines.go which is spoken
 //	sample.go      from a page to quantities; what cannot be used is left out, with a note
 //	history.go     counters over time: restarts, new series, pods that come
 //	buckets.go     histograms: sums, quantiles with their bounds, variation
-//	queue.go       depth of the prefill queue, and messages that were lost
+//	queue.go       depth of the prefill queue, and messages that were lost; monitoring.go its fallback
+//	etcd.go        workers that are registered, held against the ready pods
 //	demand.go      requests that arrive
 //	requests.go    what requests look like, and their TTFT and TPOT
 //	occupancy.go   what the engines hold: waiting, running, KV cache
 //	activity.go    how busy the GPUs are
+//	readings.go    what else a person wants to see
 //	describe.go    which spelling matched, for people
+//
+// The faults that these hold off, each with its tests, are listed in faults_test.go.
 //
 // # Rules
 //
@@ -53,6 +59,16 @@
 // A depth that falls by more than was delivered has lost messages and is
 // unknown until work goes on; so is that of a stream or consumer that is not there.
 //
-// Sources of the names and their pitfalls: tables.go, and for JetStream
+// A Prometheus is asked for raw samples with their times, a range selector for
+// each kind of pod, and what it answers goes through the same steps as a page that was
+// read from the pod. So nothing is extrapolated or looked back for, a restart is seen in each series
+// before any sum, and both ways give the same answers. What the server itself
+// wrote of a scrape (up, scrape_samples_scraped) tells a page that was not read from one that is empty.
+// An answer that may be incomplete (warnings) never says that there is little to do.
+//
+// Credentials are sent to the host of the configured address and to no other:
+// no redirect is followed, no proxy used, no server that another tells of is asked.
+//
+// Sources of the names and their pitfalls: table_*.go, and for JetStream
 // nats-server 2.15, whose behaviour the tests run against.
 package signals

@@ -294,6 +294,16 @@ func (q *queue) depth(err error) planner.Reading {
 	return reading(float64(last.waiting), last.at, q.name())
 }
 
+// unacknowledged is how many messages were delivered and not acknowledged. It is
+// no depth: workers that acknowledge at once, as Dynamo's do, have none while they work.
+func (q *queue) unacknowledged(err error) planner.Reading {
+	if err != nil {
+		return planner.Unknown(err.Error())
+	}
+	last := q.points[len(q.points)-1]
+	return reading(float64(last.working), last.at, q.name())
+}
+
 // growthPerSecond returns how fast the depth grew over the window. It is not
 // ok while the queue was followed for less than the shortest time.
 func (q *queue) growthPerSecond(window, shortest time.Duration) (perSecond float64, ok bool) {

@@ -75,14 +75,35 @@ func (v *view) latency(what quantity, percentile float64, role Kind) planner.Qua
 		return unknown("no request finished in the window")
 	}
 	const msPerSecond = 1000
+	scale, source := float64(msPerSecond), name
+	if perStep := v.tokensPerStep(kind, what, name); perStep > 1 {
+		scale, source = scale/perStep, fmt.Sprintf("%s by %.2f tokens per step", name, perStep)
+	}
 	e := all.quantile(percentile)
 	return planner.Quantile{
-		Reading:    reading(e.value*msPerSecond, at, name),
+		Reading:    reading(e.value*scale, at, source),
 		Percentile: percentile,
-		LowMs:      e.low * msPerSecond,
-		HighMs:     e.high * msPerSecond,
-		MeanMs:     all.mean() * msPerSecond,
+		LowMs:      e.low * scale,
+		HighMs:     e.high * scale,
+		MeanMs:     all.mean() * scale,
 	}
+}
+
+// tokensPerStep is how many tokens an engine step made for a sequence over the
+// window, where the name's observations are of steps: one, and with
+// speculative decoding those of its draft that were accepted.
+func (v *view) tokensPerStep(kind Kind, what quantity, name string) float64 {
+	for _, p := range of(v.listed, kind) {
+		if p.words == nil {
+			continue
+		}
+		for _, w := range p.words.words {
+			if w.what == what && w.perStep == name {
+				return 1 + v.ratio(kind, draftsAccepted, drafts).Or(0)
+			}
+		}
+	}
+	return 1
 }
 
 // sinceWhen says why there is no growth of a quantity: nobody exports it, or

@@ -41,8 +41,10 @@ var vllmDecode = vocabulary{
 		// The mean of each request is what the objective means; the gaps of
 		// single tokens are the nearest thing where it is not exported.
 		{what: tpot, form: histogram, unit: "seconds", names: names("vllm:request_time_per_output_token_seconds",
-			"vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds")},
+			"vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"), perStep: "vllm:inter_token_latency_seconds"},
 		{what: outputTokens, form: histogram, unit: "tokens", names: names("vllm:request_generation_tokens")},
 		{what: generatedTokens, form: counter, unit: "tokens", names: names("vllm:generation_tokens_total")},
+		{what: drafts, form: counter, unit: "drafts", names: names("vllm:spec_decode_num_drafts_total")},
+		{what: draftsAccepted, form: counter, unit: "tokens", names: names("vllm:spec_decode_num_accepted_tokens_total")},
 	},
 }.compile()

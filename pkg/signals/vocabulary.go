@@ -27,6 +27,8 @@ const (
 	cachedTokens     quantity = "cached prompt tokens of a request"
 	cacheHitShare    quantity = "share of prompt tokens found in the prefix cache"
 	queueTime        quantity = "time in the engine's queue"
+	drafts           quantity = "drafts of speculative decoding"
+	draftsAccepted   quantity = "draft tokens accepted"
 	kvHandedOver     quantity = "requests computed whose KV cache is not yet handed over"
 	kvHandshake      quantity = "requests that wait for decode before prefill"
 	kvAllocating     quantity = "requests that wait for room in the KV cache of decode"
@@ -61,6 +63,9 @@ type word struct {
 	names []spelling
 	// share marks a gauge that must lie in 0..1.
 	share bool
+	// perStep is the name whose observations are of engine steps and not of tokens:
+	// with speculative decoding a step makes several.
+	perStep string
 	// each marks a quantity whose series are read one by one: a series that
 	// cannot be used does not spoil the others.
 	each bool
