@@ -97,11 +97,42 @@ func write(out, pictures string, names []string, played []report.Input, w io.Wri
 			return err
 		}
 	}
+	if err := create(filepath.Join(out, "results.md"), func(w io.Writer) error { return results(w, played) }); err != nil {
+		return err
+	}
 	err := create(filepath.Join(out, "index.html"), func(w io.Writer) error {
 		return report.WriteIndex(w, report.Heading{Title: "Simulated scenarios",
 			About: "One service, Qwen3-32B on H200, under loads that each show one thing. Every policy has the same limits, start-up times and readings."}, entries)
 	})
 	fmt.Fprintf(w, "\npages: %s\n", filepath.Join(out, "index.html"))
+	return err
+}
+
+// results is the table of all policies and scenarios for a document: what was attained, on how many GPU-hours.
+func results(w io.Writer, played []report.Input) error {
+	head, rule := "| policy |", "|---|"
+	cells := map[string]map[int]string{}
+	var order []string
+	for i, in := range played {
+		head += " " + report.HeadingOf(in.Text, in.Scenario.Name).Title + " |"
+		rule += "---|"
+		for _, p := range in.Report.Policies {
+			if cells[p.Name] == nil {
+				cells[p.Name] = map[int]string{}
+				order = append(order, p.Name)
+			}
+			cells[p.Name][i] = fmt.Sprintf("%.1f %%, %.1f", 100*p.Attainment, p.GPUHours)
+		}
+	}
+	text := head + "\n" + rule + "\n"
+	for _, name := range order {
+		text += "| " + name + " |"
+		for i := range played {
+			text += " " + cells[name][i] + " |"
+		}
+		text += "\n"
+	}
+	_, err := io.WriteString(w, text)
 	return err
 }
 

@@ -32,6 +32,10 @@ func TestGalleryWritesPagesThatAreLinked(t *testing.T) {
 			t.Errorf("picture of %s: %v, %d bytes", name, err, len(picture))
 		}
 	}
+	table, err := os.ReadFile(filepath.Join(pages, "results.md"))
+	if err != nil || !strings.HasPrefix(string(table), "| policy | Steady load | Starts that fail |\n|---|---|---|\n| pdautoscaler | ") || !strings.Contains(string(table), "| wva | ") {
+		t.Errorf("%v\n%s", err, table)
+	}
 	if !strings.Contains(out.String(), "Steady load") || !strings.Contains(out.String(), "pdautoscaler") {
 		t.Errorf("%s", out.String())
 	}
