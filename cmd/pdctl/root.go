@@ -84,7 +84,7 @@ capacity questions without a cluster.
 
 Exit codes:
   0  done
-  1  the answer is no: a replayed decision differs, no plan meets the objectives
+  1  the answer is no: a replayed decision differs, no plan meets the objectives, a service has a fault
   2  a flag, an argument or a file is wrong
   3  the cluster or the controller did not give what was asked for`,
 		Version:       version,
@@ -96,7 +96,7 @@ Exit codes:
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newExplain(env), newSnapshot(env), newPlan(env), newPredict(env), newSimulate(env), newMerge(env), newFit(env), newAccuracy(env), newModels(env), newGPUs(env))
+	root.AddCommand(newExplain(env), newDoctor(env), newSnapshot(env), newPlan(env), newPredict(env), newSimulate(env), newMerge(env), newFit(env), newAccuracy(env), newModels(env), newGPUs(env))
 	return root
 }
 

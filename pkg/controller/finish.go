@@ -15,6 +15,7 @@ import (
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+	"github.com/pdautoscaler/pdautoscaler/pkg/workload"
 )
 
 // A resource that is deleted in the middle of a move leaves no half of it
@@ -98,7 +99,7 @@ func (c *Reconciler) lastStep(ctx context.Context, r *round) ending {
 	if move == nil {
 		move = moveOf(r.base.Status.Move)
 	}
-	r.target = workloadTarget(r.pda)
+	r.target = workload.TargetOf(r.pda)
 	seen, err := c.workload.Observe(ctx, r.target, r.now)
 	if err != nil {
 		r.unseen = unseen(r.target, err)

@@ -13,7 +13,7 @@ import (
 
 // observe looks at the workload and, where it is there, reads its metrics.
 func (c *Reconciler) observe(ctx context.Context, r *round) {
-	r.target = workloadTarget(r.pda)
+	r.target = workload.TargetOf(r.pda)
 	r.svc.aim(c, r)
 	seen, err := c.workload.Observe(ctx, r.target, r.now)
 	if err != nil {

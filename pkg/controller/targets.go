@@ -17,33 +17,6 @@ import (
 	"github.com/pdautoscaler/pdautoscaler/pkg/workload"
 )
 
-// workloadTarget names the service that the resource scales.
-func workloadTarget(pda *v1alpha1.PDAutoscaler) workload.Target {
-	t := workload.Target{Namespace: pda.Namespace, Owner: pda.Name}
-	if refs := pda.Spec.Target.ScaleTargetRefs; refs != nil {
-		t.Scales = map[planner.Role]workload.ScaleRef{
-			planner.Prefill: workload.ScaleRef(refs.Prefill),
-			planner.Decode:  workload.ScaleRef(refs.Decode),
-		}
-		if refs.Frontend != nil {
-			t.Scales[workload.FrontendRole] = workload.ScaleRef(*refs.Frontend)
-		}
-	} else {
-		t.Group = pda.Spec.Target.Name
-		t.Roles = map[planner.Role]string{
-			planner.Prefill: pda.Spec.Roles.Prefill.Name,
-			planner.Decode:  pda.Spec.Roles.Decode.Name,
-		}
-		if pda.Spec.Roles.Frontend != nil {
-			t.FrontendRole = pda.Spec.Roles.Frontend.Name
-		}
-	}
-	if pda.Spec.Mode == v1alpha1.ModeAuto {
-		t.Autoscaler = pda.UID
-	}
-	return t
-}
-
 // signalsConfig says what to read of the service.
 func signalsConfig(pda *v1alpha1.PDAutoscaler) signals.Config {
 	s := &pda.Spec.Signals

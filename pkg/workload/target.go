@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
 
@@ -33,6 +34,33 @@ type Target struct {
 	// Autoscaler is the UID of the PDAutoscaler that asks. Every other one that
 	// writes the same role is looked for; with an empty UID none is.
 	Autoscaler types.UID
+}
+
+// TargetOf names the service that a PDAutoscaler scales.
+func TargetOf(pda *v1alpha1.PDAutoscaler) Target {
+	t := Target{Namespace: pda.Namespace, Owner: pda.Name}
+	if refs := pda.Spec.Target.ScaleTargetRefs; refs != nil {
+		t.Scales = map[planner.Role]ScaleRef{
+			planner.Prefill: ScaleRef(refs.Prefill),
+			planner.Decode:  ScaleRef(refs.Decode),
+		}
+		if refs.Frontend != nil {
+			t.Scales[FrontendRole] = ScaleRef(*refs.Frontend)
+		}
+	} else {
+		t.Group = pda.Spec.Target.Name
+		t.Roles = map[planner.Role]string{
+			planner.Prefill: pda.Spec.Roles.Prefill.Name,
+			planner.Decode:  pda.Spec.Roles.Decode.Name,
+		}
+		if pda.Spec.Roles.Frontend != nil {
+			t.FrontendRole = pda.Spec.Roles.Frontend.Name
+		}
+	}
+	if pda.Spec.Mode == v1alpha1.ModeAuto {
+		t.Autoscaler = pda.UID
+	}
+	return t
 }
 
 // ScaleRef names an object with a /scale subresource in the target's namespace.
