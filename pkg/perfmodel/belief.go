@@ -45,10 +45,17 @@ func NewBelief(m Model, g GPU, o Options) (Belief, error) {
 		perTokenDeviation, overhead / replica.Prefill.OverheadMs,
 	})
 	prefill.correlate(2, 3, compute*compute)
+	gemmShare := m.DenseWeights.gemm(p).Mean * p.PowerLimit.Mean
+	if m.ExpertParameters() > m.DenseParameters() {
+		gemmShare = m.ExpertWeights.gemm(p).Mean * p.PowerLimit.Mean * p.ExpertGEMM.Mean
+	}
+	prefill.atLeast(0, read.Mean, expertRead.Mean*p.ExpertRead.Mean, gemmShare, p.Attention.Mean)
 	decode := newSpread([]float64{
 		math.Hypot(read.deviation(), engine), math.Hypot(expertReadDeviation, engine), math.Hypot(gemmDeviation, compute), perTokenDeviation,
 		overhead / replica.Decode.OverheadMs, kv.deviation(),
 	})
+	decode.atLeast(0, read.Mean, expertRead.Mean*p.ExpertRead.Mean, gemmShare)
+	decode.atLeast(len(decode.Low)-1, kv.Mean)
 	for _, s := range []*Spread{&prefill, &decode} {
 		i := len(s.Low) - 1 // the overhead is the last of prefill's and the last but one of decode's
 		if s == &decode {
@@ -76,6 +83,16 @@ func newSpread(deviations []float64) Spread {
 		s.High = append(s.High, math.Exp(4*d))
 	}
 	return s
+}
+
+// overPeak is how far beyond a peak a coefficient may lie: datasheets round, and a board's clock may beat them.
+const overPeak = 1.15
+
+// atLeast raises the lower bounds from coefficient i on, whose means are at these shares of a peak, to what the peaks allow.
+func (s Spread) atLeast(i int, shares ...float64) {
+	for k, share := range shares {
+		s.Low[i+k] = max(s.Low[i+k], min(1, share/overPeak))
+	}
 }
 
 func (s Spread) correlate(i, j int, covariance float64) {

@@ -26,6 +26,8 @@ type GPU struct {
 	BandwidthBytesPerSecond float64 `json:"bandwidthBytesPerSecond"`
 	// LinkBytesPerSecond is what one GPU sends to the others of its replica (NVLink or PCIe), one way.
 	LinkBytesPerSecond float64 `json:"linkBytesPerSecond"`
+	// LinkGPUs is how many GPUs those links join; what is wider talks over the network. 0 is 8, a board.
+	LinkGPUs int `json:"linkGPUs,omitempty"`
 	// NICBytesPerSecond is one GPU's share of the network, one way. 0 is unknown.
 	NICBytesPerSecond float64 `json:"nicBytesPerSecond,omitempty"`
 	PowerWatts        float64 `json:"powerWatts,omitempty"`

@@ -3,11 +3,12 @@ package perfmodel
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel/internal/wrongtype"
 )
 
 // hfConfig is what a Hugging Face config.json says of a model of a known type.
@@ -51,15 +52,19 @@ type hfConfig struct {
 	Quantization *hfQuantization `json:"quantization_config"`
 }
 
-// family says which fields of a config.json mean something for a model_type.
+// family says which fields of a config.json mean something for a model_type, and what the transformers library takes where
+// a field is not there (null is something else). 0 is what follows from the other fields: as many KV heads as query heads,
+// heads that share the hidden size.
 type family struct {
-	experts, latent bool
+	experts, latent  bool
+	kvHeads, headDim int
 }
 
 // families are the values of model_type that are known.
 var families = map[string]family{
-	"llama": {}, "mistral": {}, "qwen2": {}, "qwen3": {},
-	"qwen2_moe": {experts: true}, "qwen3_moe": {experts: true}, "mixtral": {experts: true}, "gpt_oss": {experts: true},
+	"llama": {}, "mistral": {kvHeads: 8}, "qwen2": {kvHeads: 32}, "qwen3": {kvHeads: 32, headDim: 128},
+	"qwen2_moe": {experts: true, kvHeads: 16}, "qwen3_moe": {experts: true, kvHeads: 4},
+	"mixtral": {experts: true, kvHeads: 8}, "gpt_oss": {experts: true, kvHeads: 8, headDim: 64},
 	"deepseek_v2": {experts: true, latent: true}, "deepseek_v3": {experts: true, latent: true}, "kimi_k2": {experts: true, latent: true},
 }
 
@@ -97,9 +102,10 @@ func parseConfig(config []byte) (Model, error) {
 	if len(config) > maxConfigBytes {
 		return Model{}, fmt.Errorf("%d bytes: allowed is up to %d", len(config), maxConfigBytes)
 	}
+	config = bytes.TrimPrefix(config, []byte("\xef\xbb\xbf")) // some editors' mark of UTF-8
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(config, &fields); err != nil {
-		return Model{}, fmt.Errorf("not a JSON object: %w", err)
+		return Model{}, fmt.Errorf("not a JSON object: %w", wrongtype.Explain(err))
 	}
 	for _, r := range refusedFields {
 		if saysSomething(fields[r.field]) {
@@ -108,10 +114,7 @@ func parseConfig(config []byte) (Model, error) {
 	}
 	var c hfConfig
 	if err := json.Unmarshal(config, &c); err != nil {
-		if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) {
-			return Model{}, fmt.Errorf("%s is a %s: allowed is %s", wrong.Field, wrong.Value, wrong.Type)
-		}
-		return Model{}, err
+		return Model{}, wrongtype.Explain(err)
 	}
 	f, known := families[c.ModelType]
 	if !known {
@@ -119,6 +122,12 @@ func parseConfig(config []byte) (Model, error) {
 	}
 	if err := f.refuse(c.ModelType, fields); err != nil {
 		return Model{}, err
+	}
+	if _, there := fields["num_key_value_heads"]; !there && f.kvHeads > 0 {
+		c.KVHeads = &f.kvHeads
+	}
+	if _, there := fields["head_dim"]; !there && f.headDim > 0 {
+		c.HeadDim = &f.headDim
 	}
 	m, err := c.model(f)
 	if err != nil {

@@ -162,3 +162,17 @@ func TestChunksSumToThePrompt(t *testing.T) {
 		})
 	}
 }
+
+// Beyond the GPUs that one board's links join, rings go over the network.
+func TestTensorParallelLeavesTheBoard(t *testing.T) {
+	overheadMs := func(gpu string, tp int) float64 {
+		return mustReplica(t, "Qwen3-32B", gpu, Options{TP: tp}).Decode.OverheadMs
+	}
+	board, two, rack := overheadMs("H200-SXM", 8), overheadMs("H200-SXM", 16), overheadMs("GB200", 16)
+	if least := 2 * 64 * 2 * 0.0027; two-board < least {
+		t.Errorf("overhead is %.2f ms on 8 GPUs and %.2f on 16, want %.2f more for two hops over the network per all-reduce", board, two, least)
+	}
+	if rack >= two {
+		t.Errorf("16 GPUs that one rack's links join take %.2f ms, two boards %.2f", rack, two)
+	}
+}

@@ -33,6 +33,7 @@ type priors struct {
 	StepMs                 prior `json:"stepMs"`
 	AllReduceMs            prior `json:"allReduceMs"`
 	AllReduceHopMs         prior `json:"allReduceHopMs"`
+	NetworkHopMs           prior `json:"networkHopMs"`
 	AllReduceLargeMs       prior `json:"allReduceLargeMs"`
 	AllReduceLargeBytes    prior `json:"allReduceLargeBytes"`
 	AllReduceLink          prior `json:"allReduceLink"`

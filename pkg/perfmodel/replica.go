@@ -153,6 +153,9 @@ func (o Options) validate(m Model, g GPU) error {
 
 // validate refuses peaks that no accelerator has; a person may give a GPU that the catalogue lacks.
 func (g GPU) validate() error {
+	if g.LinkGPUs < 0 || g.LinkGPUs > 1<<16 {
+		return fmt.Errorf("GPU %q: linkGPUs is %d: allowed is 1 to %d, or 0 for 8", g.Name, g.LinkGPUs, 1<<16)
+	}
 	for _, f := range []struct {
 		name  string
 		value float64

@@ -150,14 +150,13 @@ func (r roofline) exchange() (stepMs, tokenMs float64) {
 	seconds := 0.0
 	if r.tp > 1 {
 		reduces := 2 * float64(r.m.Layers)
-		stepMs += reduces * (r.p.AllReduceMs.Mean + 2*math.Log2(r.tp)*r.p.AllReduceHopMs.Mean)
-		seconds += reduces * 2 * (r.tp - 1) / r.tp * vector / (r.dp * r.g.LinkBytesPerSecond)
+		near := min(r.tp, r.g.linked())
+		hopsMs := 2*math.Log2(near)*r.p.AllReduceHopMs.Mean + 2*math.Log2(r.tp/near)*r.p.NetworkHopMs.Mean
+		stepMs += reduces * (r.p.AllReduceMs.Mean + hopsMs)
+		seconds += reduces * 2 * (r.tp - 1) / r.tp * vector / (r.dp * r.g.ring(r.tp))
 	}
 	if r.dp > 1 {
-		link := r.g.LinkBytesPerSecond
-		if r.wide() > linkDomainGPUs && r.g.NICBytesPerSecond > 0 {
-			link = min(link, r.g.NICBytesPerSecond)
-		}
+		link := r.g.each(r.wide())
 		moe, n := r.m.expertLayers(), r.wide()
 		stepMs += 2 * moe * r.p.AllReduceMs.Mean
 		seconds += 2 * moe * float64(r.m.ExpertsPerToken) * (n - 1) / n * vector / (n * link)
@@ -176,8 +175,29 @@ func (r roofline) exchangeGrowth(overheadMs float64) (growth, halfTokens float64
 	return 2 * float64(r.m.Layers) * r.p.AllReduceLargeMs.Mean / overheadMs, r.p.AllReduceLargeBytes.Mean * r.dp / vector
 }
 
-// linkDomainGPUs are the GPUs that NVLink joins in an eight-way board; what is wider talks over the network.
-const linkDomainGPUs = 8
+// linked is how many GPUs the links join.
+func (g GPU) linked() float64 {
+	if g.LinkGPUs == 0 {
+		return 8
+	}
+	return float64(g.LinkGPUs)
+}
+
+// each is the rate at which one of n GPUs talks to all others at once, bytes per second.
+func (g GPU) each(n float64) float64 {
+	if n > g.linked() && g.NICBytesPerSecond > 0 {
+		return min(g.LinkBytesPerSecond, g.NICBytesPerSecond)
+	}
+	return g.LinkBytesPerSecond
+}
+
+// ring is the rate of rings through n GPUs: where they leave a link domain, its GPUs' networks carry a ring each.
+func (g GPU) ring(n float64) float64 {
+	if n > g.linked() && g.NICBytesPerSecond > 0 {
+		return min(g.LinkBytesPerSecond, g.NICBytesPerSecond*g.linked())
+	}
+	return g.LinkBytesPerSecond
+}
 
 func (r roofline) overheadMs() float64 {
 	return r.m.operations()*r.p.OperationMs.Mean + r.o.EngineStepMs

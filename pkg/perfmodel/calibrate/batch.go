@@ -11,6 +11,12 @@ const (
 	likeRows = 16
 	// rounds is far beyond where the linearisation stands still.
 	rounds = 40
+	// fewRows say nothing of how much single ones scatter.
+	fewRows = 8
+	// robust is a normal distribution's standard deviation over its median absolute value.
+	robust = 1.4826
+	// mostResidual is no scatter any more, but another thing than what was fitted.
+	mostResidual = 0.5
 	// leastNoise keeps repetitions of one exact number from looking like certainty.
 	leastNoise = 0.005
 )
@@ -41,6 +47,10 @@ func (c *Calibration) fit(observations []Observation) error {
 		s, err := p.fit(kept, c.Counts[kind])
 		if err != nil {
 			return fmt.Errorf("%s: %w", kind, err)
+		}
+		if len(kept) >= fewRows && s.Residual >= mostResidual {
+			return fmt.Errorf("%s: whatever the coefficients within physics, half of the %d readings stay more than %.0f %% off: are they of another model or GPU, in another unit than the column says, or were tokens reused that it does not count?",
+				kind, len(kept), 100*mostResidual/robust)
 		}
 		s.PadTokens = pad
 		c.States[kind] = s
@@ -139,8 +149,8 @@ func (p *phase) fit(rows []Observation, counts *Counts) (State, error) {
 			residuals[k] = p.at(s.Ratios, o, theta, jacobian)
 			kept[k] = math.Abs(residuals[k])
 		}
-		if len(rows) >= 8 {
-			s.Residual = min(max(1.4826*median(kept), leastNoise), 0.5)
+		if len(rows) >= fewRows {
+			s.Residual = min(max(robust*median(kept), leastNoise), mostResidual)
 		}
 		s.regression = newRegression(prior)
 		outliers = 0

@@ -438,7 +438,7 @@ func TestParseFitRefusesNamingWhatIsWrong(t *testing.T) {
 		"version is missing":                "{}",
 		"version is 2: allowed is 1":        change(func(m map[string]any) { m["version"] = 2 }),
 		`unknown field "extra"`:             change(func(m map[string]any) { m["extra"] = 2 }),
-		"tp is a string":                    change(func(m map[string]any) { m["tp"] = "1" }),
+		"tp is a JSON string":               change(func(m map[string]any) { m["tp"] = "1" }),
 		"tp is 0":                           change(func(m map[string]any) { m["tp"] = 0 }),
 		"model or gpu is missing":           change(func(m map[string]any) { delete(m, "gpu") }),
 		"prefill.padTokens is -1":           change(func(m map[string]any) { in(m, "prefill")["padTokens"] = -1 }),

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel"
+	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel/internal/wrongtype"
 )
 
 // FitVersion is the version of the fit file that is written, and the only one that is read.
@@ -159,7 +160,7 @@ func parseFit(raw []byte) (f Fit, err error) {
 		Version *int `json:"version"`
 	}
 	if err := json.Unmarshal(raw, &version); err != nil {
-		return f, fmt.Errorf("not a JSON object: %w", err)
+		return f, fmt.Errorf("not a JSON object: %w", wrongtype.Explain(err))
 	}
 	if version.Version == nil || *version.Version != FitVersion {
 		got := "missing"
@@ -171,10 +172,7 @@ func parseFit(raw []byte) (f Fit, err error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&f); err != nil {
-		if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) {
-			return f, fmt.Errorf("%s is a %s: allowed is %s", wrong.Field, wrong.Value, wrong.Type)
-		}
-		return f, err
+		return f, wrongtype.Explain(err)
 	}
 	return f, f.validate()
 }

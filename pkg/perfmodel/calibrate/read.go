@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel/internal/wrongtype"
 )
 
 // Readings are what a file held.
@@ -163,6 +165,14 @@ type gridFile struct {
 	} `json:"decode"`
 }
 
+// notJSON tells a file that is no JSON from one whose values are of the wrong type.
+func notJSON(err error) error {
+	if syntax := new(json.SyntaxError); errors.As(err, &syntax) {
+		return fmt.Errorf("not JSON: %w", err)
+	}
+	return wrongtype.Explain(err)
+}
+
 // ReadGrid reads a JSON file of measured steps, times in ms: prefill[] of tokens, decode[] of batch and context (of each).
 func ReadGrid(file io.Reader) (Readings, error) {
 	raw, err := readAll(file)
@@ -171,10 +181,7 @@ func ReadGrid(file io.Reader) (Readings, error) {
 	}
 	var g gridFile
 	if err := json.Unmarshal(raw, &g); err != nil {
-		if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) {
-			return Readings{}, fmt.Errorf("grid: %s is a %s: allowed is %s", wrong.Field, wrong.Value, wrong.Type)
-		}
-		return Readings{}, fmt.Errorf("grid: not JSON: %w", err)
+		return Readings{}, fmt.Errorf("grid: %w", notJSON(err))
 	}
 	out := Readings{Model: g.Model, GPU: g.GPU, TP: g.TP}
 	add := func(o Observation) {

@@ -87,7 +87,7 @@ func TestTablesAreRefusedInOneSentence(t *testing.T) {
 		"binary":           {requests("\x00\xff\x00"), "is missing"},
 		"grid, not JSON":   {grid("batch,context"), "grid: not JSON"},
 		"grid, no steps":   {grid(`{"prefill":[{"tokens":0,"ms":1}]}`), "grid: no usable step"},
-		"grid, wrong type": {grid(`{"prefill":[{"tokens":"64","ms":1}]}`), "grid: prefill.tokens is a string"},
+		"grid, wrong type": {grid(`{"prefill":[{"tokens":"64","ms":1}]}`), "grid: prefill.tokens is a JSON string"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) || strings.Contains(c.err.Error(), "\n") {
 			t.Errorf("%s: %v, want one line that says %q", name, c.err, c.want)
