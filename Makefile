@@ -77,12 +77,14 @@ generate: ## Write the generated code and manifests anew
 	$(TOOL) controller-gen object paths=./pkg/api/...
 	$(TOOL) controller-gen crd paths=./pkg/api/... output:crd:dir=config/crd/bases
 	$(TOOL) controller-gen rbac:roleName=pdautoscaler paths=./pkg/controller output:rbac:dir=config/rbac
+	go generate ./pkg/metricsapi/...
+	go run ./docs/generate
 
 .PHONY: verify
 verify: generate ## Fail if generated parts, formatting or modules are not current
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go mod tidy -diff
-	git diff --exit-code -- pkg/api config
+	git diff --exit-code -- pkg/api pkg/metricsapi config docs
 
 .PHONY: lint
 lint: ## Vet and lint

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 	"github.com/pdautoscaler/pdautoscaler/pkg/signals"
@@ -13,10 +14,9 @@ import (
 // bounded set, and all series of a resource go with it. A number that is not
 // known has no series: a stale one would look like a fresh one.
 type Metrics struct {
-	desired, ready, load, predicted, observed *prometheus.GaugeVec
-	gpusHeld, gpusBudget                      *prometheus.GaugeVec
-	signalAge, sources                        *prometheus.GaugeVec
-	decisions, moves, failures                *prometheus.CounterVec
+	gauges   map[string]*prometheus.GaugeVec
+	counters map[string]*prometheus.CounterVec
+	gpus     gpuMeter
 }
 
 const (
@@ -24,30 +24,13 @@ const (
 	labelName      = "name"
 )
 
-// NewMetrics registers the series, or takes those that are registered already.
+// NewMetrics registers the series of the table, or takes those that are registered already.
 func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
-	var failed []error
-	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		return registered(registry, &failed, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, append([]string{labelNamespace, labelName}, labels...)))
-	}
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return registered(registry, &failed, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append([]string{labelNamespace, labelName}, labels...)))
-	}
 	m := &Metrics{
-		desired:    gauge("pdautoscaler_desired_replicas", "Replicas that the last decision asks for.", "role"),
-		ready:      gauge("pdautoscaler_ready_replicas", "Replicas that serve.", "role"),
-		load:       gauge("pdautoscaler_role_load", "Share of the ready replicas' capacity that the demand takes: compute for prefill, memory bandwidth for decode. Over 1 is overload.", "role"),
-		predicted:  gauge("pdautoscaler_predicted_latency_seconds", "Latency that the model expects after the last decision, at the percentile of its objective.", "objective"),
-		observed:   gauge("pdautoscaler_observed_latency_seconds", "Latency that the service's metrics show, at the percentile of its objective.", "objective"),
-		gpusHeld:   gauge("pdautoscaler_gpus_held", "GPUs of ready, starting and terminating replicas."),
-		gpusBudget: gauge("pdautoscaler_gpus_budget", "GPUs that both roles together may hold."),
-		signalAge:  gauge("pdautoscaler_signal_age_seconds", "Age of the oldest last reading among the sources of a kind.", "source"),
-		sources:    gauge("pdautoscaler_signal_sources", "Sources of a kind, by whether they could be read.", "source", "state"),
-		decisions:  counter("pdautoscaler_decisions_total", "Decisions for a role, by direction and by what bound the count.", "role", "direction", "reason"),
-		moves:      counter("pdautoscaler_moves_total", "Moves of GPUs from one role to the other, by result; Started counts their beginnings.", "result"),
-		failures:   counter("pdautoscaler_reconcile_errors_total", "Rounds that could not do one of their steps.", "step"),
+		gauges: map[string]*prometheus.GaugeVec{}, counters: map[string]*prometheus.CounterVec{},
+		gpus: gpuMeter{held: map[types.NamespacedName]gpusAt{}},
 	}
-	return m, errors.Join(failed...)
+	return m, errors.Join(m.register(registry)...)
 }
 
 func registered[T prometheus.Collector](registry prometheus.Registerer, failed *[]error, c T) T {
@@ -66,12 +49,13 @@ func registered[T prometheus.Collector](registry prometheus.Registerer, failed *
 // forget removes all series of a resource.
 func (m *Metrics) forget(namespace, name string) {
 	of := prometheus.Labels{labelNamespace: namespace, labelName: name}
-	for _, v := range []*prometheus.GaugeVec{m.desired, m.ready, m.load, m.predicted, m.observed, m.gpusHeld, m.gpusBudget, m.signalAge, m.sources} {
+	for _, v := range m.gauges {
 		v.DeletePartialMatch(of)
 	}
-	for _, v := range []*prometheus.CounterVec{m.decisions, m.moves, m.failures} {
+	for _, v := range m.counters {
 		v.DeletePartialMatch(of)
 	}
+	m.gpus.forget(types.NamespacedName{Namespace: namespace, Name: name})
 }
 
 // observe sets the series of one resource after a round.
@@ -79,7 +63,7 @@ func (m *Metrics) observe(r *round) {
 	of := series{r.pda.Namespace, r.pda.Name}
 	d := r.decision()
 	for _, role := range roles {
-		var desired, ready, load *float64
+		var desired, ready, load, demand, queue *float64
 		if r.seen != nil {
 			ready = new(float64(countReady(pool(r.seen, role))))
 		}
@@ -87,15 +71,24 @@ func (m *Metrics) observe(r *round) {
 			rd := roleDecision(d, role)
 			desired = new(float64(rd.To))
 			if rd.Demand.Known {
-				load = &rd.Load
+				load, demand = &rd.Load, &rd.Demand.RequestsPerSecond
 			}
-			m.decisions.WithLabelValues(of.with(string(role), direction(rd), string(rd.Binding))...).Inc()
+			if ms := r.queueMilliseconds(role); ms != nil {
+				queue = new(float64(*ms) / 1000)
+			}
+			m.counters[metricDecisions].WithLabelValues(of.with(string(role), direction(rd), string(rd.Binding))...).Inc()
 		}
-		of.set(m.desired, desired, string(role))
-		of.set(m.ready, ready, string(role))
-		of.set(m.load, load, string(role))
+		of.set(m.gauges[metricDesired], desired, string(role))
+		of.set(m.gauges[metricReady], ready, string(role))
+		of.set(m.gauges[metricLoad], load, string(role))
+		of.set(m.gauges[metricDemand], demand, string(role))
+		of.set(m.gauges[metricQueue], queue, string(role))
+	}
+	if d != nil {
+		m.gauges[metricLastDecision].WithLabelValues(of.with()...).Set(float64(d.At.UnixMicro()) / 1e6)
 	}
 	m.observeLatency(r, of)
+	m.observeModel(r, of)
 	m.observeGPUs(r, of)
 	m.observeSources(r, of)
 	m.observeMoves(r, of)
@@ -119,8 +112,8 @@ func (m *Metrics) observeLatency(r *round, of series) {
 				predicted = new(*ms / 1000)
 			}
 		}
-		of.set(m.observed, observed, objective)
-		of.set(m.predicted, predicted, objective)
+		of.set(m.gauges[metricObserved], observed, objective)
+		of.set(m.gauges[metricPredicted], predicted, objective)
 	}
 }
 
@@ -132,8 +125,11 @@ func (m *Metrics) observeGPUs(r *round, of series) {
 	if b := r.pda.Spec.Budget; b != nil {
 		budget = new(float64(b.GPUs))
 	}
-	of.set(m.gpusHeld, held)
-	of.set(m.gpusBudget, budget)
+	for role, spent := range m.gpus.since(r) {
+		m.counters[metricGPUSeconds].WithLabelValues(of.with(string(role))...).Add(spent)
+	}
+	of.set(m.gauges[metricGPUsHeld], held)
+	of.set(m.gauges[metricGPUsBudget], budget)
 }
 
 func (m *Metrics) observeSources(r *round, of series) {
@@ -165,9 +161,9 @@ func (m *Metrics) observeSources(r *round, of series) {
 		if t.ok+t.failed > 0 {
 			ok, failed = new(float64(t.ok)), new(float64(t.failed))
 		}
-		of.set(m.signalAge, t.oldest, kind)
-		of.set(m.sources, ok, kind, "ok")
-		of.set(m.sources, failed, kind, "failed")
+		of.set(m.gauges[metricSignalAge], t.oldest, kind)
+		of.set(m.gauges[metricSources], ok, kind, "ok")
+		of.set(m.gauges[metricSources], failed, kind, "failed")
 	}
 }
 
@@ -180,7 +176,7 @@ func sourceLabel(kind signals.Kind) string {
 }
 
 func (m *Metrics) observeMoves(r *round, of series) {
-	count := func(result string) { m.moves.WithLabelValues(of.with(result)...).Inc() }
+	count := func(result string) { m.counters[metricMoves].WithLabelValues(of.with(result)...).Inc() }
 	if r.abandoned != "" {
 		count("Abandoned")
 	}
@@ -205,7 +201,7 @@ func (m *Metrics) observeFailures(r *round, of series) {
 	}
 	for step, yes := range failed {
 		if yes {
-			m.failures.WithLabelValues(of.with(step)...).Inc()
+			m.counters[metricReconcileFail].WithLabelValues(of.with(step)...).Inc()
 		}
 	}
 }

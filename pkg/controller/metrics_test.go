@@ -3,11 +3,14 @@ package controller
 import (
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
@@ -43,6 +46,7 @@ func seriesName(family *dto.MetricFamily, m *dto.Metric) string {
 
 func TestMetrics(t *testing.T) {
 	w := newWorld(t, example())
+	w.service.signals.PrefillWaiting = planner.Known(5, start, "test")
 	w.service.reports = []signals.SourceReport{
 		{Kind: signals.KindPrefill, OK: true, Age: time.Second}, {Kind: signals.KindPrefill, Error: "refused", Age: 40 * time.Second},
 		{Kind: signals.KindDecode, Error: "never answered"}, {Kind: "", OK: true},
@@ -50,6 +54,7 @@ func TestMetrics(t *testing.T) {
 	w.decide = func(in planner.Input) (planner.Decision, planner.Memory) {
 		d, m := scaleTo(3, 1)(in)
 		d.Prefill.Demand, d.Prefill.Load, d.Prefill.AfterMs = planner.Demand{Known: true}, 0.75, new(1250.0)
+		d.Prefill.ServesPerSecond, d.Prefill.Ready, d.Decode.BeforeMs = 1, 2, new(20.0)
 		return d, m
 	}
 	w.rounds(2)
@@ -62,8 +67,13 @@ func TestMetrics(t *testing.T) {
 		`predicted_latency_seconds{objective="ttft"}`: 1.25,
 		`observed_latency_seconds{objective="ttft"}`:  0.6,
 		`observed_latency_seconds{objective="tpot"}`:  0.03,
-		`gpus_held{}`:   8,
-		`gpus_budget{}`: 12,
+		`gpus_held{}`:                         8,
+		`gpus_budget{}`:                       12,
+		`gpu_seconds_total{role="prefill"}`:   40,
+		`gpu_seconds_total{role="decode"}`:    20,
+		`queue_seconds{role="prefill"}`:       2.5,
+		`model_error_ratio{objective="tpot"}`: 0.5,
+		`last_decision_timestamp_seconds{}`:   float64(start.Add(10 * time.Second).Unix()),
 		`decisions_total{direction="up",reason="Objective",role="prefill"}`:   1,
 		`decisions_total{direction="none",reason="Objective",role="prefill"}`: 1,
 		`decisions_total{direction="none",reason="Objective",role="decode"}`:  2,
@@ -117,5 +127,82 @@ func TestMoveMetrics(t *testing.T) {
 	}
 	if n := w.countEvents("Warning MoveFailed"); n != 1 {
 		t.Errorf("the failed move was announced %d times: %q", n, w.events)
+	}
+}
+
+// What is exported is what the table says, in Prometheus' own manner and of a
+// number that is bounded.
+func TestMetricsTable(t *testing.T) {
+	w := newWorld(t, example())
+	w.rounds(3)
+	problems, err := testutil.GatherAndLint(w.registry)
+	if err != nil || len(problems) > 0 {
+		t.Errorf("promlint: %v (%v)", problems, err)
+	}
+	families, err := w.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := 0
+	rows := map[string]Series{}
+	for _, s := range Table() {
+		rows[s.Name] = s
+		most += s.Most()
+		if last := s.Help[len(s.Help)-1]; last != '.' {
+			t.Errorf("%s: the help is no sentence", s.Name)
+		}
+	}
+	if most > 500 {
+		t.Errorf("a PDAutoscaler may have %d series", most)
+	}
+	for _, family := range families {
+		row, listed := rows[family.GetName()]
+		if !listed {
+			t.Errorf("%s is not in the table", family.GetName())
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			for _, l := range m.GetLabel() {
+				i := slices.IndexFunc(row.Labels, func(want Label) bool { return want.Name == l.GetName() })
+				switch {
+				case l.GetName() == labelNamespace || l.GetName() == labelName:
+				case i < 0:
+					t.Errorf("%s has the label %s, which the table does not have", row.Name, l.GetName())
+				case len(row.Labels[i].Values) > 0 && !slices.Contains(row.Labels[i].Values, l.GetValue()):
+					t.Errorf("%s has %s=%q: allowed is %v", row.Name, l.GetName(), l.GetValue(), row.Labels[i].Values)
+				}
+			}
+		}
+	}
+	page, err := os.ReadFile("../../docs/reasons.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reasons := len(regexp.MustCompile(`[A-Z][A-Za-z]+`).FindAllString(strings.Join(regexp.MustCompile(`(?m)^\| [A-Z][A-Za-z, ]+ \|`).FindAllString(string(page), -1), ""), -1)); reasons < 20 || reasons > maxReasons {
+		t.Errorf("there are %d reasons; the table says at most %d", reasons, maxReasons)
+	}
+}
+
+// Time that nobody looked is not counted, whatever is held after it.
+func TestGPUSeconds(t *testing.T) {
+	w := newWorld(t, example())
+	w.rounds(2)
+	const series = `gpu_seconds_total{role="prefill"}`
+	once := w.values()[series]
+	w.clock.SetTime(w.clock.Now().Add(time.Hour))
+	w.round()
+	if got := w.values()[series]; once == 0 || got != once {
+		t.Errorf("GPU-seconds went from %g to %g over an hour without a round", once, got)
+	}
+	w.service.observe = errors.New("timeout")
+	w.rounds(1)
+	w.service.observe = nil
+	w.rounds(1)
+	if got := w.values()[series]; got != once {
+		t.Errorf("GPU-seconds went from %g to %g over rounds that saw nothing", once, got)
+	}
+	w.rounds(1)
+	if got := w.values()[series]; got <= once {
+		t.Errorf("GPU-seconds stay at %g", got)
 	}
 }
