@@ -45,6 +45,38 @@ type Result struct {
 	Decisions int
 	Changes   []Change
 	Counters  des.Counters
+	Hours     Hours
+}
+
+// Hours are where GPU-hours went. They are counted at scrapes, so that they are right within a scrape per change.
+type Hours struct {
+	Prefill  float64 `json:"prefill"` // of all its replicas
+	Decode   float64 `json:"decode"`
+	Starting float64 `json:"starting"` // of both roles
+	Draining float64 `json:"draining"`
+}
+
+// add counts the replicas of a view as held for a time.
+func (h *Hours) add(v *des.View, spec *planner.Spec, held time.Duration) {
+	for role, all := range v.Replicas {
+		of, gpus := &h.Prefill, spec.Prefill.GPUsPerReplica
+		if des.Role(role) == des.Decode {
+			of, gpus = &h.Decode, spec.Decode.GPUsPerReplica
+		}
+		hours := float64(gpus) * held.Hours()
+		for i := range all {
+			if all[i].State == des.StatePending {
+				continue
+			}
+			*of += hours
+			switch all[i].State {
+			case des.StateStarting:
+				h.Starting += hours
+			case des.StateDraining:
+				h.Draining += hours
+			}
+		}
+	}
 }
 
 // mover is a policy that moves GPUs from role to role as one act.
@@ -77,6 +109,8 @@ func Play(r Run, p Policy) (Result, error) {
 		if now == nextScrape {
 			m.scrape(e)
 			nextScrape += m.cfg.Scrape
+			v := e.View()
+			out.Hours.add(&v, spec, min(nextScrape, r.Duration)-now)
 		}
 		if now < nextDecision {
 			continue

@@ -101,6 +101,9 @@ func TestPoliciesFollowAWave(t *testing.T) {
 		if r.GPUHours < bound {
 			t.Errorf("%s took %.3f GPU-hours, no policy can take less than %.3f", name, r.GPUHours, bound)
 		}
+		if by := r.Hours; math.Abs(by.Prefill+by.Decode-r.GPUHours) > 0.02*r.GPUHours || by.Starting+by.Draining > r.GPUHours {
+			t.Errorf("%s took %.3f GPU-hours, by role and state %+v", name, r.GPUHours, by)
+		}
 		if int(r.Outcome.Requests) != tr.Len() {
 			t.Errorf("%s: %d of %d requests arrived", name, r.Outcome.Requests, tr.Len())
 		}

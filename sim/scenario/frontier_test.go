@@ -85,6 +85,48 @@ func TestFrontierKeepsTheBudget(t *testing.T) {
 	}
 }
 
+// None that attains the target takes less than the oracle.
+func TestNoPolicyBeatsTheOracle(t *testing.T) {
+	const target = 0.97
+	for name, traffic := range map[string]string{
+		"sine":  "{duration: 20m, curve: sine, rate: 8, amplitude: 6, period: 10m, input: {mean: 1500, scv: 1}, output: {mean: 300, scv: 0.5}}",
+		"swing": "{duration: 20m, rate: 8, input: {mean: 3000, scv: 1}, output: {mean: 100, scv: 0.5}, other: {input: {mean: 300, scv: 1}, output: {mean: 900, scv: 0.5}}, swingPeriod: 10m}",
+	} {
+		s := build(t, strings.Replace(strings.Replace(tight, "{duration: 20m, rate: 14, input: {mean: 1500, scv: 1}, output: {mean: 300, scv: 0.5}}", traffic, 1),
+			"[static, dynamo, oracle]", "[static, dynamo, pdautoscaler, tokenscale, rbg-planner, oracle]", 1), Options{})
+		r, err := s.Frontier(t.Context(), time.Now, target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range r.Policies {
+			if p.Regret != nil && *p.Regret < 0 {
+				t.Errorf("%s: %s takes %v GPU-hours, %v %% less than the oracle", name, p.Name, p.GPUHours, -100**p.Regret)
+			}
+			if p.Attainment >= target && p.Regret == nil {
+				t.Errorf("%s: %s attains %v and has no regret", name, p.Name, p.Attainment)
+			}
+		}
+	}
+}
+
+// The oracle follows another's schedule where that is the cheapest.
+func TestOracleForesees(t *testing.T) {
+	r := Report{Target: 0.99, Policies: []PolicyReport{
+		{Name: "dynamo", Attainment: 0.992, GPUHours: 9, Knob: 1.2},
+		{Name: "static", Attainment: 0.95, GPUHours: 5},
+		{Name: "oracle", Attainment: 0.999, GPUHours: 10, Frontier: []Point{{Knob: 1, Attainment: 0.999, GPUHours: 10}}},
+	}}
+	r.foresee()
+	o := r.Policies[2]
+	if o.Name != "oracle" || o.ScheduleOf != "dynamo" || o.GPUHours != 9 || len(o.Frontier) != 2 || r.Policies[0].Name != "dynamo" {
+		t.Errorf("%+v", r.Policies)
+	}
+	r.foresee()
+	if again := r.Policies[2]; again.ScheduleOf != "dynamo" || len(again.Frontier) != 2 {
+		t.Errorf("a second look changed the oracle: %+v", again)
+	}
+}
+
 // A target that none reaches gives the most that is attained, and no regret.
 func TestFrontierOutOfReach(t *testing.T) {
 	s := build(t, strings.Replace(tight, "max: 4", "max: 1", 2)+"budget: {gpus: 4}\n", Options{})

@@ -31,6 +31,8 @@ type PolicyReport struct {
 	TPOTMs     Latencies `json:"tpotMs"`
 	// GPUHours count replicas that start, serve and drain, to the end of the traffic.
 	GPUHours float64 `json:"gpuHours"`
+	// GPUHoursBy is where they went.
+	GPUHoursBy policy.Hours `json:"gpuHoursBy"`
 	// Regret is GPU-hours over the oracle's, less 1. It is null where there is no oracle, or less was attained than the oracle
 	// did (or than the target, where there is one): GPU-hours saved by missing objectives are not saved.
 	Regret     *float64 `json:"regret"`
@@ -44,6 +46,8 @@ type PolicyReport struct {
 	// Knob is the setting that was chosen of those in Frontier, which is there after tuning only.
 	Knob     float64 `json:"knob,omitempty"`
 	Frontier []Point `json:"frontier,omitempty"`
+	// ScheduleOf is the policy whose schedule the oracle follows, where none of its own is cheaper.
+	ScheduleOf string `json:"scheduleOf,omitempty"`
 
 	Changes []policy.Change `json:"-"`
 	// Timeline is there where the scenario asks for it.
@@ -130,7 +134,7 @@ func (s *Scenario) play(name string, onEnd func(string, des.Record)) (PolicyRepo
 	}
 	report := PolicyReport{
 		Name: name, Requests: r.Outcome.Requests, Completed: r.Outcome.Completed, Attainment: r.Outcome.Attainment(),
-		TTFTMs: latencies(&r.Outcome.TTFT), TPOTMs: latencies(&r.Outcome.TPOT), GPUHours: r.GPUHours,
+		TTFTMs: latencies(&r.Outcome.TTFT), TPOTMs: latencies(&r.Outcome.TPOT), GPUHours: r.GPUHours, GPUHoursBy: r.Hours,
 		Moves: r.Moves, ScaleUps: r.ScaleUps, ScaleDowns: r.ScaleDown, MaxGPUs: r.MaxGPUs, Changes: r.Changes,
 		attained: r.Outcome.Attained, ttft: r.Outcome.TTFT, tpot: r.Outcome.TPOT,
 	}

@@ -191,7 +191,7 @@ func TestReportAsJSON(t *testing.T) {
 	}{
 		{got, "policies simulation"},
 		{got["simulation"], "requests seconds requestsPerSecond"},
-		{got["policies"].([]any)[0], "name requests completed attainment ttftMs tpotMs gpuHours regret moves scaleUps scaleDowns maxGpus lowerBoundGpuHours"},
+		{got["policies"].([]any)[0], "name requests completed attainment ttftMs tpotMs gpuHours regret moves scaleUps scaleDowns maxGpus lowerBoundGpuHours gpuHoursBy"},
 		{got["policies"].([]any)[0].(map[string]any)["ttftMs"], "mean p50 p90 p95 p99"},
 	} {
 		have := map[string]bool{}
