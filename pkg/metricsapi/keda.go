@@ -102,7 +102,7 @@ func (s *scaler) GetMetrics(ctx context.Context, request *externalscaler.GetMetr
 	if err != nil {
 		return nil, grpcError(err)
 	}
-	v := a.value.AsApproximateFloat64()
+	v := number(a.value)
 	return &externalscaler.GetMetricsResponse{MetricValues: []*externalscaler.MetricValue{{
 		// A KEDA that does not know the float would read a missing integer as zero.
 		MetricName: t.metric.Name, MetricValueFloat: v, MetricValue: ceiling(v),

@@ -2,6 +2,7 @@ package metricsapi
 
 import (
 	"slices"
+	"strconv"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -57,6 +58,15 @@ type value struct {
 }
 
 func (v value) quantity() resource.Quantity { return *resource.NewScaledQuantity(v.n, v.scale) }
+
+// number is the float next to a quantity; the quantity's own method is a bit or two off.
+func number(q resource.Quantity) float64 {
+	f, err := strconv.ParseFloat(q.AsDec().String(), 64)
+	if err != nil { // no decimal of a quantity is beyond a float
+		return q.AsApproximateFloat64()
+	}
+	return f
+}
 
 var (
 	bothRoles = []string{RolePrefill, RoleDecode}
