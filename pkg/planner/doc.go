@@ -10,6 +10,7 @@
 // One call does this, each step in the file of its name:
 //
 //	demand.go     what arrives, and what will arrive one start-up time ahead
+//	lengths.go    how long the outputs are, from what was read of them
 //	need.go       per role, the replicas that hold the objective at that demand
 //	window.go     the most that was needed over the scale-down window
 //	choose.go     the pair (prefill, decode) under minimum, maximum and budget
