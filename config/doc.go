@@ -5,5 +5,8 @@
 //	rbac/     what the controller may do, and what people may
 //	manager/  the controller's Deployment
 //	default/  all of it: kubectl apply -k config/default
-//	samples/  PDAutoscalers to start from
+//	metricsapi/  the plan as metrics for HPAs: a component beside default/
+//	keda/     the plan for KEDA: another one
+//	samples/  PDAutoscalers to start from; samples/hpa and samples/keda with
+//	          the objects that carry the plan out
 package config

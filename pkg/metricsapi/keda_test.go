@@ -22,6 +22,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/yaml"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
 	"github.com/pdautoscaler/pdautoscaler/pkg/metricsapi/externalscaler"
@@ -348,5 +349,27 @@ func TestKEDATLS(t *testing.T) {
 	mutual.Certificates = []tls.Certificate{pair}
 	if err := ask(credentials.NewTLS(mutual)); err != nil {
 		t.Errorf("a client with its certificate: %v", err)
+	}
+}
+
+// The sample's trigger is one that is understood.
+func TestKEDASample(t *testing.T) {
+	text, err := os.ReadFile("../../config/samples/keda/scaledobject.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, second, found := strings.Cut(string(text), "\n---\n")
+	var object struct {
+		Metadata struct{ Name, Namespace string }
+		Spec     struct {
+			Triggers []struct{ Metadata map[string]string }
+		}
+	}
+	if err := yaml.Unmarshal([]byte(second), &object); err != nil || !found || len(object.Spec.Triggers) != 1 {
+		t.Fatalf("%+v (%v)", object, err)
+	}
+	got, err := readTrigger(&externalscaler.ScaledObjectRef{Name: object.Metadata.Name, Namespace: object.Metadata.Namespace, ScalerMetadata: object.Spec.Triggers[0].Metadata})
+	if err != nil || got.key.Name != "dynamo-pd-keda" || got.role != RolePrefill || got.metric.Name != DesiredReplicas || got.target != 1 {
+		t.Errorf("%+v (%v)", got, err)
 	}
 }
