@@ -70,6 +70,9 @@ func TestBreachAddsOne(t *testing.T) {
 			if c.want == 3 && (d.Decode.Binding != ReasonBreach || !hasNote(d, ReasonModelDisagrees) || !m.Decode.BreachSince.Equal(in.Now) || !m.Decode.QuietUntil.Equal(in.Now.Add(120*time.Second))) {
 				t.Errorf("binding %s, notes %v, breach since %v, quiet until %v", d.Decode.Binding, d.Notes, m.Decode.BreachSince, m.Decode.QuietUntil)
 			}
+			if c.want == 2 && !m.Decode.QuietUntil.IsZero() {
+				t.Errorf("nothing goes down until %s, though nothing was added", m.Decode.QuietUntil)
+			}
 			if d.Prefill.To > 2 {
 				t.Errorf("prefill goes to %d for decode's latency", d.Prefill.To)
 			}

@@ -42,6 +42,9 @@ func TestBudgetThatHoldsEverythingChangesNothing(t *testing.T) {
 		if d.Prefill.To != free.Prefill.To || d.Decode.To != free.Decode.To || d.Move != nil {
 			t.Fatalf("with %d GPUs, %d of which are held: %s; without a budget: %s", d.GPUs.Budget, held, d.Summary, free.Summary)
 		}
+		if hasNote(d, ReasonMoveHeld) {
+			t.Fatalf("with GPUs for all, a move is said to be held: %v", d.Notes)
+		}
 		if d.GPUs.Held != held {
 			t.Fatalf("%d GPUs are held, the decision says %d", held, d.GPUs.Held)
 		}
@@ -73,6 +76,11 @@ func TestBudgetThatBindsGivesTheBestPair(t *testing.T) {
 			}
 			if decode.fixed() {
 				low.decode = from.decode
+			}
+		} else if in.Spec.Behavior.Headroom > 0 { // it goes before what is expected
+			for _, s := range []*sight{&prefill, &decode} {
+				s.traffic.RequestsPerSecond -= s.d.Demand.HeadroomPerSecond
+				s.limitMs = s.limit()
 			}
 		}
 		d, _ := Plan(in)
@@ -141,7 +149,7 @@ func TestWhoMissesMoreGrowsFirst(t *testing.T) {
 	compared := 0
 	rapid.Check(t, func(t *rapid.T) {
 		in := anyInput().Draw(t, "input")
-		in.Memory.Move = nil
+		in.Memory.Move, in.Spec.Behavior.Headroom = nil, 0
 		held := independentHeld(in)
 		in.Spec.BudgetGPUs = held + 2
 		for _, role := range []Role{Prefill, Decode} { // those that leave will make room

@@ -245,3 +245,18 @@ func TestForecastIsOfARolesOwnTokens(t *testing.T) {
 		})
 	}
 }
+
+// TestHeadroomIsOnTopOfWhatIsExpected: of both roles' demand, but not of a queue.
+func TestHeadroomIsOnTopOfWhatIsExpected(t *testing.T) {
+	for headroom, want := range map[float64]float64{0: 3, 0.5: 4, -0.25: 2.5} {
+		in := settled(testSpec(), have{2, 2}, have{2, 2}, load{rate: 2, input: 3000, output: 100})
+		in.Spec.Behavior.Headroom = headroom
+		in.Snapshot.Signals.PrefillWaiting = in.fresh(54) // 1/s to work off
+		d, _ := Plan(in)
+		for role, backlog := range map[Role]float64{Prefill: 1, Decode: 0} {
+			if got := d.role(role).Demand; !near(got.RequestsPerSecond, want-1+backlog) || math.Abs(got.HeadroomPerSecond-2*headroom) > 1e-9 || got.BacklogPerSecond != backlog {
+				t.Errorf("with a headroom of %g %s is sized for %+v", headroom, role, got)
+			}
+		}
+	}
+}

@@ -85,10 +85,11 @@ var drawStates = []drawState{
 	{"forecast above the present", 3, func(_ *Input, d *Decision) bool {
 		return d.Prefill.Demand.ForecastPerSecond > 1.01*d.Prefill.Demand.NowPerSecond
 	}},
+	{"headroom on top of the demand", 15, func(_ *Input, d *Decision) bool { return d.Prefill.Demand.HeadroomPerSecond > 0 }},
 	{"a move begins", 0.6, func(in *Input, d *Decision) bool { return in.Memory.Move == nil && d.Move != nil }},
 	{"a move is held", 1, note(ReasonMoveHeld)},
-	{"a move drains", 4, moving(Draining)},
-	{"a move starts its receiver", 4, moving(StartingUp)},
+	{"a move drains", 2.5, moving(Draining)},
+	{"a move starts its receiver", 3, moving(StartingUp)},
 	{"a move returns", 2, moving(Returning)},
 	{"a move goes to its next phase", 1.5, func(in *Input, d *Decision) bool {
 		return in.Memory.Move != nil && d.Move != nil && d.Move.Phase != in.Memory.Move.Phase

@@ -73,6 +73,7 @@ func drawSpec(t *rapid.T, calm bool) Spec {
 	spec.Rebalance.Enabled = !oneIn(t, 6)
 	spec.Behavior.DownWindowSeconds = pick(t, Seconds(120), 120, 60, 300)
 	spec.Behavior.Tolerance = pick(t, 0.1, 0.1, 0, 0.3)
+	spec.Behavior.Headroom = pick(t, 0.0, 0, 0.1, 0.5, -0.2)
 	spec.Behavior.BreachSeconds = pick(t, Seconds(60), 60, 60, 0)
 	if oneIn(t, 4) {
 		spec.Service.TTFTEndsAt = capacity.EndsAtDecode

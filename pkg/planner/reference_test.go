@@ -102,7 +102,7 @@ func (s *sight) limitAt(share float64) float64 {
 	} else {
 		floor = s.in.Spec.Service.PrefillPool(most, t).FloorMs(s.objective.Quantile) + s.handover(t)
 	}
-	if math.IsInf(floor, 0) {
+	if math.IsInf(floor, 0) || t.RequestsPerSecond == 0 {
 		return s.objective.Ms
 	}
 	return max(s.objective.Ms, 1.1*floor)
@@ -194,13 +194,13 @@ func (s *sight) misses() bool {
 
 // usable is a reading's value, where it may be believed.
 func (s *sight) usable(r Reading) (float64, bool) {
-	switch {
-	case r.State == StateZero:
-		return 0, s.in.Now.Sub(r.At) <= time.Minute
-	case r.State != StateKnown || !(r.Value >= 0 && r.Value <= 1e7):
-		return 0, false
+	switch old := s.in.Now.Sub(r.At) > time.Minute; {
+	case r.State == StateZero && !old:
+		return 0, true
+	case r.State == StateKnown && !old && r.Value >= 0 && r.Value <= 1e7:
+		return r.Value, true
 	}
-	return r.Value, s.in.Now.Sub(r.At) <= time.Minute
+	return 0, false
 }
 
 // decodeHoldsUp tells whether requests wait in a decode whose cache is full of
