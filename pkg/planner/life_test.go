@@ -16,7 +16,7 @@ func TestLongLife(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 4))
 		l := newLife(rng)
-		for step := range 45 {
+		for step := range 40 {
 			l.happen(rng)
 			before := l.held()
 			in, d := l.step(l.load)
@@ -162,7 +162,7 @@ func (l *life) checkMove(t *rapid.T, step int, in *Input, d *Decision) {
 		t.Fatalf("step %d: the receiver grows while the donor drains: %s", step, d.Summary)
 	case m.Phase == StartingUp && (was == nil || was.Phase == Draining) && (pods > m.DonorAfter || donor.From > m.DonorAfter):
 		t.Fatalf("step %d: %d pods of the donor are left, %d are to be: %s", step, pods, m.DonorAfter, d.Summary)
-	case m.Phase == Returning && receiver.To > receiver.From:
+	case m.Phase == Returning && receiver.To > max(receiver.From, m.ReceiverBefore): // by hand it may have been lowered further
 		t.Fatalf("step %d: the receiver grows on the way back: %s", step, d.Summary)
 	}
 	limit := map[MovePhase]Seconds{Draining: in.Spec.Rebalance.DrainTimeoutSeconds, StartingUp: in.Spec.Rebalance.StartTimeoutSeconds,

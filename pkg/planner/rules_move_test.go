@@ -23,7 +23,7 @@ func TestRule8MoveIsATransaction(t *testing.T) {
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 2))
 		w.drain = time.Duration(rapid.IntRange(0, 150).Draw(t, "drain")) * time.Second
 		heavy := []load{{rate: 5, input: 7000, output: 60}, {rate: 6, input: 300, output: 1300}}
-		for i := range 90 {
+		for i := range 75 {
 			if rng.IntN(25) == 0 {
 				w.stuckStart[Decode] = !w.stuckStart[Decode]
 			}

@@ -125,7 +125,7 @@ func TestRule3ConfirmedZeroGoesToTheMinimum(t *testing.T) {
 		for range 5 {
 			w.step(load{rate: 3, input: 1000, output: 100})
 		}
-		for range 40 {
+		for range 30 {
 			w.step(load{})
 		}
 		if got := w.counts(); got != [2]int{1, 1} {
@@ -194,7 +194,7 @@ func TestRule4MoreLoadNeverGivesFewer(t *testing.T) {
 					s.Signals.OutputTokens.Value = l.output * heavier
 				}
 			}
-			for range 40 { // until the last move has ended
+			for range 32 { // until the last move has ended
 				w.step(l)
 			}
 			return w.pools[role].Desired
