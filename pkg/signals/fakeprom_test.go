@@ -3,6 +3,7 @@ package signals
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -47,9 +48,24 @@ func newFakePrometheus(t testing.TB) *fakePrometheus {
 	return f
 }
 
+// set changes the server between two questions.
+func (f *fakePrometheus) set(change func(f *fakePrometheus)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(f)
+}
+
+// asked returns the questions so far.
+func (f *fakePrometheus) asked() (queries []string, requests []*http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.queries), slices.Clone(f.requests)
+}
+
 // put adds a sample.
 func (f *fakePrometheus) put(at time.Time, value float64, labels map[string]string) {
-	f.of(labels).samples = append(f.of(labels).samples, promValue{at, value})
+	s := f.of(labels)
+	f.set(func(*fakePrometheus) { s.samples = append(s.samples, promValue{at, value}) })
 }
 
 func (f *fakePrometheus) of(labels map[string]string) *fakeSeries {
@@ -73,14 +89,10 @@ func (f *fakePrometheus) scrape(p *fakePod, at time.Time, extra map[string]strin
 	p.mu.Unlock()
 	target := map[string]string{"pod": p.target.Pod, "namespace": p.target.Namespace, "job": "engines",
 		"instance": strings.TrimSuffix(strings.TrimPrefix(p.target.URL, "http://"), "/metrics")}
-	for name, value := range extra {
-		target[name] = value
-	}
+	maps.Copy(target, extra)
 	with := func(name string, own map[string]string) map[string]string {
 		labels := map[string]string{"__name__": name}
-		for name, value := range target {
-			labels[name] = value
-		}
+		maps.Copy(labels, target)
 		for name, value := range own {
 			if _, taken := target[name]; taken {
 				name = "exported_" + name
@@ -125,12 +137,15 @@ func (f *fakePrometheus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	query := r.Form.Get("query")
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.queries = append(f.queries, query)
 	f.requests = append(f.requests, r)
-	if f.intercept != nil && f.intercept(w, r) {
+	intercept := f.intercept
+	f.mu.Unlock()
+	if intercept != nil && intercept(w, r) {
 		return
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	m := selector.FindStringSubmatch(query)
 	if m == nil {
 		f.t.Errorf("the query is not one range selector: %s", query)

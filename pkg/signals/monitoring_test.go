@@ -164,8 +164,10 @@ func TestMonitoringThatCannotBeUsed(t *testing.T) {
 		handler http.HandlerFunc
 		want    string
 	}{
-		"not found":     {http.NotFound, "answered 404"},
-		"a redirect":    {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", 302) }, "answered 302"},
+		"not found": {http.NotFound, "answered 404"},
+		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+		}, "answered 302"},
 		"html":          {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, "is not the page of a NATS server"},
 		"no JetStream":  {page(`{"disabled":true}`), "JetStream is not enabled"},
 		"no such queue": {page(`{"account_details":[{"name":"$G","stream_detail":[{"name":"other"}]}]}`), "shows no consumer"},

@@ -42,7 +42,9 @@ func TestNativeHistograms(t *testing.T) {
 		seen = append(seen, slow...)
 		s := r.prom.of(map[string]string{"__name__": "nv_llm_http_service_time_to_first_token_seconds", "model": "qwen3-32b",
 			"pod": "f", "namespace": "default", "job": "engines", "instance": strings.TrimSuffix(strings.TrimPrefix(f.target.URL, "http://"), "/metrics")})
-		s.native = append(s.native, fmt.Sprintf("[%d,%s]", r.now.Unix(), nativeOf(seen...)))
+		r.prom.set(func(*fakePrometheus) {
+			s.native = append(s.native, fmt.Sprintf("[%d,%s]", r.now.Unix(), nativeOf(seen...)))
+		})
 		got := r.collectThrough()
 		r.now = r.now.Add(interval)
 		if i == 5 {

@@ -18,7 +18,7 @@ func (r *promRig) collectThrough() planner.Signals {
 	for _, p := range r.pods {
 		targets = append(targets, p.target)
 	}
-	r.prom.now = r.now
+	r.prom.set(func(f *fakePrometheus) { f.now = r.now })
 	var s planner.Signals
 	s, r.throughReports = r.through.Collect(r.t.Context(), targets, r.now)
 	return s
@@ -27,13 +27,7 @@ func (r *promRig) collectThrough() planner.Signals {
 // reportThrough is how a pod did through Prometheus.
 func (r *promRig) reportThrough(p *fakePod) SourceReport {
 	r.t.Helper()
-	for _, one := range r.throughReports {
-		if one.Kind == p.target.Kind && one.Pod == p.target.Pod {
-			return one
-		}
-	}
-	r.t.Fatalf("no report of %s", p.target.Pod)
-	return SourceReport{}
+	return p.reportIn(r.t, r.throughReports)
 }
 
 // Both ways go through the same steps, so with the same samples they say the same.
@@ -100,10 +94,11 @@ func TestQueriesAreConstantInPods(t *testing.T) {
 			}
 		}
 		r.collectThrough()
-		for _, q := range r.prom.queries {
+		queries, _ := r.prom.asked()
+		for _, q := range queries {
 			longest = max(longest, len(q))
 		}
-		return len(r.prom.queries), longest
+		return len(queries), longest
 	}
 	few, _ := count(1)
 	many, longest := count(1000)
@@ -155,7 +150,7 @@ func TestDeadPodsGaugeDoesNotStay(t *testing.T) {
 		"it is gone":     {func(r *promRig, p *fakePod) { r.remove(p) }, "", 1},
 		"its page fails": {func(_ *promRig, p *fakePod) { p.change(func(p *fakePod) { p.status = 500 }) }, "prometheus could not read the pod", 1},
 		"it is no longer scraped": {func(r *promRig, p *fakePod) {
-			r.prom.intercept = nil
+			r.prom.set(func(f *fakePrometheus) { f.intercept = nil })
 			r.remove(p)
 			r.pods = append(r.pods, p)
 			p.hang = true
@@ -294,7 +289,7 @@ func TestClockSkew(t *testing.T) {
 			for i := range 6 {
 				f.set(frontend2025(float64(30*i), 0)...)
 				r.prom.scrape(f, r.now.Add(ahead), nil)
-				r.prom.now = r.now.Add(ahead)
+				r.prom.set(func(f *fakePrometheus) { f.now = r.now.Add(ahead) })
 				var targets []Target
 				for _, p := range r.pods {
 					targets = append(targets, p.target)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -56,7 +57,7 @@ func TestF1PrometheusOutageIsNotZero(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := busyRig(t, Config{Timeout: 200 * time.Millisecond})
-			r.prom.intercept = c.answer
+			r.prom.set(func(f *fakePrometheus) { f.intercept = c.answer })
 			var s planner.Signals
 			for range 6 {
 				s = r.step(false)
@@ -107,7 +108,7 @@ func TestValuesThatAreNoNumbers(t *testing.T) {
 func TestWarningsAreNoReasonToScaleDown(t *testing.T) {
 	r := busyRig(t, Config{})
 	wantKnown(t, "demand", r.collectThrough().RequestsPerSecond, 2)
-	r.prom.warnings = []string{"store 10.0.0.7 did not answer"}
+	r.prom.set(func(f *fakePrometheus) { f.warnings = []string{"store 10.0.0.7 did not answer"} })
 	s := r.collectThrough()
 	wantUnknown(t, "demand", s.RequestsPerSecond, "in part: store 10.0.0.7 did not answer")
 	wantKnown(t, "decode waiting", s.DecodeWaiting, 1)
@@ -117,11 +118,13 @@ func TestWarningsAreNoReasonToScaleDown(t *testing.T) {
 	if got := r.throughReports[0]; !got.OK || !strings.Contains(got.Detail, "in part") {
 		t.Errorf("report = %+v", got)
 	}
-	r.prom.warnings = nil
-	r.prom.intercept = func(w http.ResponseWriter, _ *http.Request) bool {
-		io.WriteString(w, `{"status":"success","isPartial":true,"data":{"resultType":"matrix","result":[]}}`)
-		return true
-	}
+	r.prom.set(func(f *fakePrometheus) { f.warnings = nil })
+	r.prom.set(func(f *fakePrometheus) {
+		f.intercept = func(w http.ResponseWriter, _ *http.Request) bool {
+			io.WriteString(w, `{"status":"success","isPartial":true,"data":{"resultType":"matrix","result":[]}}`)
+			return true
+		}
+	})
 	wantUnknown(t, "demand of VictoriaMetrics", r.collectThrough().RequestsPerSecond, "marked as partial")
 }
 
@@ -130,22 +133,22 @@ func TestPartialZeroIsUnknown(t *testing.T) {
 	r := newPromRig(t, Config{Engine: "vllm"})
 	r.pod(KindDecode, "d").set(worker(1, 0, 0)...)
 	wantZero(t, "decode waiting", r.step(true).DecodeWaiting)
-	r.prom.warnings = []string{"x"}
+	r.prom.set(func(f *fakePrometheus) { f.warnings = []string{"x"} })
 	wantUnknown(t, "decode waiting", r.collectThrough().DecodeWaiting, "in part")
 }
 
 // One query that fails leaves the others alone: each has a deadline of its own.
 func TestOneQueryThatHangsBlocksNoOther(t *testing.T) {
 	r := busyRig(t, Config{Timeout: 300 * time.Millisecond})
-	r.prom.intercept = func(w http.ResponseWriter, req *http.Request) bool {
-		if strings.Contains(req.Form.Get("query"), "DCGM") {
-			r.prom.mu.Unlock()
-			<-req.Context().Done()
-			r.prom.mu.Lock()
-			return true
+	r.prom.set(func(f *fakePrometheus) {
+		f.intercept = func(w http.ResponseWriter, req *http.Request) bool {
+			if strings.Contains(req.Form.Get("query"), "DCGM") {
+				<-req.Context().Done()
+				return true
+			}
+			return false
 		}
-		return false
-	}
+	})
 	began := time.Now()
 	s := r.step(true)
 	if took := time.Since(began); took > 2*time.Second {
@@ -165,10 +168,12 @@ func TestCredentialsStayWithTheirHost(t *testing.T) {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			r := newPromRig(t, Config{Prometheus: &PrometheusConfig{BearerToken: "secret"}})
 			r.pod(KindDecode, "d")
-			r.prom.intercept = func(w http.ResponseWriter, req *http.Request) bool {
-				http.Redirect(w, req, other.URL+"/api/v1/query", status)
-				return true
-			}
+			r.prom.set(func(f *fakePrometheus) {
+				f.intercept = func(w http.ResponseWriter, req *http.Request) bool {
+					http.Redirect(w, req, other.URL+"/api/v1/query", status)
+					return true
+				}
+			})
 			wantUnknown(t, "KV use", r.step(false).DecodeKVUse, "redirects are not followed")
 		})
 	}
@@ -195,7 +200,9 @@ func TestCredentialsAreNeverShown(t *testing.T) {
 	const secret = "s3cr3t-t0ken"
 	r := newPromRig(t, Config{Prometheus: &PrometheusConfig{BearerToken: secret}})
 	r.pod(KindDecode, "d")
-	r.prom.intercept = func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(403); return true }
+	r.prom.set(func(f *fakePrometheus) {
+		f.intercept = func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusForbidden); return true }
+	})
 	s := r.step(false)
 	if text := fmt.Sprintf("%+v %+v", s, r.throughReports); strings.Contains(text, secret) {
 		t.Errorf("the token is shown: %s", text)
@@ -221,7 +228,8 @@ func TestQueriesCarryCredentialsAndTenant(t *testing.T) {
 			r := newPromRig(t, Config{Prometheus: &c.cfg})
 			r.pod(KindDecode, "d")
 			r.step(false)
-			got := r.prom.requests[0]
+			_, requests := r.prom.asked()
+			got := requests[0]
 			for name, want := range c.header {
 				if got.Header.Get(name) != want {
 					t.Errorf("%s = %q, want %q", name, got.Header.Get(name), want)
@@ -246,16 +254,23 @@ func TestQueriesByGetAndBehindAPath(t *testing.T) {
 	}
 	d := r.pod(KindDecode, "d")
 	d.set(worker(1, 3, 1)...)
+	var mu sync.Mutex
 	var paths []string
-	r.prom.intercept = func(w http.ResponseWriter, req *http.Request) bool {
-		paths = append(paths, req.Method+" "+req.URL.Path)
-		if req.Method == http.MethodPost {
-			w.WriteHeader(http.StatusMethodNotAllowed)
-			return true
+	r.prom.set(func(f *fakePrometheus) {
+		f.intercept = func(w http.ResponseWriter, req *http.Request) bool {
+			mu.Lock()
+			paths = append(paths, req.Method+" "+req.URL.Path)
+			mu.Unlock()
+			if req.Method == http.MethodPost {
+				w.WriteHeader(http.StatusMethodNotAllowed)
+				return true
+			}
+			return false
 		}
-		return false
-	}
+	})
 	wantKnown(t, "decode running", r.step(true).DecodeRunning, 3)
+	mu.Lock()
+	defer mu.Unlock()
 	if got := strings.Join(paths, ", "); got != "POST /select/0/prometheus/api/v1/query, GET /select/0/prometheus/api/v1/query" {
 		t.Errorf("asked %s", got)
 	}

@@ -1,13 +1,14 @@
 package signals
 
-import "testing"
+import (
+	"maps"
+	"testing"
+)
 
 // gpu puts one sample of an activity into the store, as a scrape configuration left its labels.
 func (r *promRig) gpu(name string, value float64, labels map[string]string) {
 	all := map[string]string{"__name__": name}
-	for k, v := range labels {
-		all[k] = v
-	}
+	maps.Copy(all, labels)
 	r.prom.put(r.now, value, all)
 }
 

@@ -289,8 +289,8 @@ func (o *origin) ownLabels(s *promSeries) []*dto.LabelPair {
 
 // valueAt is the newest sample after before and not after at.
 func (s *promSeries) valueAt(before, at time.Time) (float64, bool) {
-	for i := len(s.Values) - 1; i >= 0; i-- {
-		if v := s.Values[i]; !v.at.After(at) {
+	for _, v := range slices.Backward(s.Values) {
+		if !v.at.After(at) {
 			return v.value, v.at.After(before)
 		}
 	}

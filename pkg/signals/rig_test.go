@@ -120,12 +120,18 @@ func (r *rig) collect() planner.Signals {
 // report returns how the pod did in the latest collection.
 func (r *rig) report(p *fakePod) SourceReport {
 	r.t.Helper()
-	for _, one := range r.reports {
+	return p.reportIn(r.t, r.reports)
+}
+
+// reportIn finds the report of the pod.
+func (p *fakePod) reportIn(t testing.TB, reports []SourceReport) SourceReport {
+	t.Helper()
+	for _, one := range reports {
 		if one.Kind == p.target.Kind && one.Pod == p.target.Pod {
 			return one
 		}
 	}
-	r.t.Fatalf("no report of %s", p.target.Pod)
+	t.Fatalf("no report of %s", p.target.Pod)
 	return SourceReport{}
 }
 

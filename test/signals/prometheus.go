@@ -19,7 +19,7 @@ import (
 // BinaryVariable names the Prometheus to run, where it is not in PATH.
 const BinaryVariable = "PDAUTOSCALER_PROMETHEUS"
 
-// ErrNoPrometheus: there is no Prometheus on this machine.
+// ErrNoPrometheus says that there is no Prometheus on this machine.
 var ErrNoPrometheus = errors.New("no prometheus in PATH: install the package prometheus (Debian), or set " + BinaryVariable)
 
 // Prometheus is a running server.

@@ -38,7 +38,12 @@ const (
 // startPrometheus starts a real one, or skips the test.
 func startPrometheus(t *testing.T, config string, flags ...string) *Prometheus {
 	t.Helper()
-	p, err := StartPrometheus(t.Context(), config, flags...)
+	return start(t, Options{Config: config, Flags: flags})
+}
+
+func start(t *testing.T, o Options) *Prometheus {
+	t.Helper()
+	p, err := Start(t.Context(), o)
 	if errors.Is(err, ErrNoPrometheus) {
 		t.Skip(err)
 	}

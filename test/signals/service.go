@@ -36,7 +36,6 @@ type Service struct {
 	Emulator *emulator.Emulator
 	// Targets are the frozen pages.
 	Targets []signals.Target
-	queue   bool
 }
 
 // model is a replica whose steps take a few milliseconds.

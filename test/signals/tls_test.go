@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"math/big"
 	"net"
 	"net/http"
@@ -43,20 +42,8 @@ func startProtected(t *testing.T, config string, ca []byte, flags ...string) *Pr
 	t.Helper()
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
-	p, err := Start(t.Context(), Options{Config: config, Flags: flags, HTTPS: true, User: "reader", Password: "secret",
+	return start(t, Options{Config: config, Flags: flags, HTTPS: true, User: "reader", Password: "secret",
 		Client: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}})
-	if errors.Is(err, ErrNoPrometheus) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := p.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return p
 }
 
 // bcryptOfSecret is the hash of the word "secret", as Prometheus' web configuration holds passwords.
