@@ -300,7 +300,13 @@ func (c *cluster) client() client.Client {
 			return c.write(object, "", patch)
 		},
 		SubResourceGet: func(_ context.Context, _ client.Client, _ string, object, scale client.Object, _ ...client.SubResourceGetOption) error {
-			return c.scaleOf(object.(*unstructured.Unstructured), scale.(*autoscalingv1.Scale))
+			typed := &autoscalingv1.Scale{}
+			if err := c.scaleOf(object.(*unstructured.Unstructured), typed); err != nil {
+				return err
+			}
+			untyped, err := runtime.DefaultUnstructuredConverter.ToUnstructured(typed)
+			scale.(*unstructured.Unstructured).Object = untyped
+			return err
 		},
 		SubResourcePatch: func(_ context.Context, _ client.Client, sub string, object client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
 			return c.write(object, "/"+sub, patch)

@@ -60,7 +60,13 @@ func (w *Workload) readScaled(ctx context.Context, t Target, ref ScaleRef) (*sca
 	case s.object.GetDeletionTimestamp() != nil:
 		return nil, &MissingError{What: what, Why: "is being deleted"}
 	}
-	err = w.writer.SubResource("scale").Get(ctx, s.object.DeepCopy(), &s.scale)
+	// A client of untyped objects takes an untyped Scale only.
+	scale := &unstructured.Unstructured{}
+	scale.SetGroupVersionKind(autoscalingv1.SchemeGroupVersion.WithKind("Scale"))
+	err = w.writer.SubResource("scale").Get(ctx, s.object.DeepCopy(), scale)
+	if err == nil {
+		err = runtime.DefaultUnstructuredConverter.FromUnstructured(scale.Object, &s.scale)
+	}
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, &MissingError{What: what, Why: "has no /scale: allowed are kinds that have one, such as Deployment, StatefulSet and LeaderWorkerSet"}
