@@ -186,7 +186,7 @@ func TestPick(t *testing.T) {
 			t.Fatal(err)
 		}
 		s, err := pick(Lookup(tc.metric), tc.among, selector, "namespace default")
-		got := ""
+		var got string
 		if err != nil {
 			got = err.Error()
 		} else {

@@ -201,7 +201,7 @@ func TestBothAPIs(t *testing.T) {
 		c.eventually(tc.path, func() error { // the cache may not have the other two yet
 			body, err := c.get(tc.path, c.cp.Config)
 			if err == nil || code(err) != tc.code || !strings.Contains(strings.ReplaceAll(body, `\"`, `"`), tc.says) {
-				return fmt.Errorf("%d %v %s, want %d and %q", code(err), err, body, tc.code, tc.says)
+				return fmt.Errorf("%d %s (%w), want %d and %q", code(err), body, err, tc.code, tc.says)
 			}
 			return nil
 		})

@@ -3,7 +3,6 @@ package metricsapi_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,13 +13,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	certutil "k8s.io/client-go/util/cert"
-	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -146,64 +143,19 @@ func (c *cluster) background(ctx context.Context, stop func(), run func(context.
 	c.t.Cleanup(func() { stop(); c.must(<-done) })
 }
 
-// register makes the shipped APIServices lead to the server: the Service names
-// this machine instead of pods, for which the API has no loopback addresses.
+// register makes the shipped APIServices lead to the server.
 func (c *cluster) register(caBundle []byte) {
 	c.t.Helper()
-	port := int64(c.api.(*net.TCPAddr).Port)
-	service := &corev1.Service{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "pdautoscaler-metrics-api"},
-		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost", Ports: []corev1.ServicePort{{Port: int32(port)}}},
-	}
-	c.replace(service)
 	for _, file := range []string{"apiservice_external.yaml", "apiservice_custom.yaml"} {
-		text, err := os.ReadFile(filepath.Join("../../config/metricsapi", file))
+		manifest, err := os.ReadFile(filepath.Join("../../config/metricsapi", file))
 		c.must(err)
-		object := map[string]any{}
-		c.must(yaml.Unmarshal(text, &object))
-		registration := &unstructured.Unstructured{Object: object}
-		unstructured.RemoveNestedField(registration.Object, "spec", "insecureSkipTLSVerify")
-		c.must(unstructured.SetNestedField(registration.Object, port, "spec", "service", "port"))
-		c.must(unstructured.SetNestedField(registration.Object, encoded(caBundle), "spec", "caBundle"))
-		c.replace(registration)
-		c.eventually(registration.GetName()+" to be available", func() error { return c.available(registration.GetName()) })
+		c.must(c.cp.Aggregate(c.t.Context(), manifest, c.api, caBundle))
 	}
-}
-
-// replace makes an object what it should be, whatever became of it in an earlier test.
-func (c *cluster) replace(object client.Object) {
-	c.t.Helper()
-	c.must(retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		old := object.DeepCopyObject().(client.Object)
-		err := c.client.Get(c.t.Context(), client.ObjectKeyFromObject(object), old)
-		if apierrors.IsNotFound(err) {
-			return c.client.Create(c.t.Context(), object)
-		}
-		if err != nil {
-			return err
-		}
-		object.SetResourceVersion(old.GetResourceVersion())
-		return c.client.Update(c.t.Context(), object)
-	}))
-}
-
-func (c *cluster) available(name string) error {
-	registration := &unstructured.Unstructured{}
-	registration.SetAPIVersion("apiregistration.k8s.io/v1")
-	registration.SetKind("APIService")
-	if err := c.client.Get(c.t.Context(), client.ObjectKey{Name: name}, registration); err != nil {
+	// the HPA and this test find its metrics where the one before had its own
+	c.eventually("the aggregated API to answer", func() error {
+		_, err := c.get("/apis/external.metrics.k8s.io/v1beta1", c.cp.Config)
 		return err
-	}
-	conditions, _, err := unstructured.NestedSlice(registration.Object, "status", "conditions")
-	if err != nil || len(conditions) == 0 {
-		return fmt.Errorf("it has no conditions (%w)", err)
-	}
-	if status := conditions[0].(map[string]any)["status"]; status != "True" {
-		return fmt.Errorf("%v", conditions[0])
-	}
-	_, err = c.get("/apis/external.metrics.k8s.io/v1beta1", c.cp.Config)
-	return err
+	})
 }
 
 // get reads a path of the API server, and so of the aggregated API behind it.

@@ -2,7 +2,6 @@ package metricsapi_test
 
 import (
 	"bytes"
-	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
@@ -16,8 +15,6 @@ import (
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
 )
-
-func encoded(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
 func firstDocument(text []byte) []byte {
 	first, _, _ := bytes.Cut(text, []byte("\n---\n"))
