@@ -27,20 +27,20 @@ type patchOp struct {
 // writePath is where the count of one role is written: the /scale of an object,
 // or a role inside its group.
 type writePath struct {
-	kind            schema.GroupVersionKind
-	key             client.ObjectKey
-	uid             types.UID
-	resourceVersion string
-	role            string // as sentences name it
+	kind schema.GroupVersionKind
+	key  client.ObjectKey
+	uid  types.UID
+	role string // as sentences name it
 	// scale is true for /scale. Otherwise the role is the group's index-th, and
 	// counted says that it has a count of its own; where not, it runs with the
-	// default, which is current.
+	// default, which is current, at this version of the group.
 	// unset: the /scale has no count yet.
-	scale   bool
-	unset   bool
-	index   int
-	counted bool
-	current int
+	scale           bool
+	unset           bool
+	index           int
+	counted         bool
+	current         int
+	resourceVersion string
 	// refused is why nothing may be written.
 	refused error
 }
@@ -113,13 +113,13 @@ func (p *writePath) what() string { return p.kind.Kind + " " + p.key.Namespace +
 func (p *writePath) patch(from, to int) ([]byte, types.PatchType, error) {
 	switch {
 	case p.scale && (from == 0 || p.unset):
-		// A Scale leaves a count of 0 out, and what is not there cannot be
-		// tested: the version of the whole object stands for it.
-		data, err := json.Marshal(map[string]any{
-			"metadata": map[string]any{"uid": p.uid, "resourceVersion": p.resourceVersion},
-			"spec":     map[string]any{"replicas": to},
+		// A Scale leaves a count of 0 out; null is what a test finds there.
+		data, err := json.Marshal([]patchOp{
+			{"test", "/metadata/uid", p.uid},
+			{"test", "/spec/replicas", nil},
+			{"add", "/spec/replicas", to},
 		})
-		return data, types.MergePatchType, err
+		return data, types.JSONPatchType, err
 	case p.scale:
 		data, err := json.Marshal([]patchOp{
 			{"test", "/metadata/uid", p.uid}, // an adapter of the same name made since may not be bound
@@ -179,7 +179,7 @@ func (g *group) path(name string, a *adapter) *writePath {
 	r := &g.Spec.Roles[index]
 	switch {
 	case a.bound():
-		return &writePath{kind: g.kinds.adapter(), key: client.ObjectKey{Namespace: a.Namespace, Name: a.Name}, uid: a.UID, resourceVersion: a.ResourceVersion, role: name, scale: true}
+		return &writePath{kind: g.kinds.adapter(), key: client.ObjectKey{Namespace: a.Namespace, Name: a.Name}, uid: a.UID, role: name, scale: true}
 	case a != nil:
 		return &writePath{refused: &NotBoundError{Adapter: a.Namespace + "/" + a.Name, Role: name, Phase: a.Status.Phase}}
 	case r.ScalingAdapter.Enable:

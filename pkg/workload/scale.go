@@ -125,7 +125,7 @@ func severalRevisions(members []member) bool {
 func (s *scaled) path() *writePath {
 	return &writePath{
 		kind: s.ref.gvk(), key: client.ObjectKey{Namespace: s.object.GetNamespace(), Name: s.ref.Name}, uid: s.object.GetUID(),
-		resourceVersion: s.scale.ResourceVersion, role: s.ref.String(), scale: true, unset: s.unset,
+		role: s.ref.String(), scale: true, unset: s.unset,
 	}
 }
 

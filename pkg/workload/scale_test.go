@@ -160,7 +160,7 @@ func TestApplyScales(t *testing.T) {
 		if err := c.workload().Apply(t.Context(), byReference, prefill, 0, 1); err != nil {
 			t.Fatal(err)
 		}
-		c.wantWrites(`Deployment vllm-prefill/scale application/merge-patch+json {"metadata":{"resourceVersion":"7","uid":"deployment"},"spec":{"replicas":1}}`)
+		c.wantWrites(`Deployment vllm-prefill/scale application/json-patch+json [{"op":"test","path":"/metadata/uid","value":"deployment"},{"op":"test","path":"/spec/replicas","value":null},{"op":"add","path":"/spec/replicas","value":1}]`)
 	})
 	t.Run("an observation serves one write", func(t *testing.T) {
 		c := scales(t)
@@ -293,7 +293,7 @@ func TestAdaptersOfOtherKinds(t *testing.T) {
 		if err := w.Apply(t.Context(), target, prefill, 2, 3); err != nil {
 			t.Fatal(err)
 		}
-		c.wantWrites(`DisaggregatedSetRoleScaler ds-prefill/scale application/merge-patch+json {"metadata":{"resourceVersion":"3","uid":"scaler"},"spec":{"replicas":3}}`)
+		c.wantWrites(`DisaggregatedSetRoleScaler ds-prefill/scale application/json-patch+json [{"op":"test","path":"/metadata/uid","value":"scaler"},{"op":"test","path":"/spec/replicas","value":null},{"op":"add","path":"/spec/replicas","value":3}]`)
 	})
 	t.Run("pods that cannot be found hold the role", func(t *testing.T) {
 		c, target := adapters(t, `{replicas: 2}`)
