@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -124,15 +125,16 @@ func results(w io.Writer, played []report.Input) error {
 			cells[p.Name][i] = fmt.Sprintf("%.1f %%, %.1f", 100*p.Attainment, p.GPUHours)
 		}
 	}
-	text := head + "\n" + rule + "\n"
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s\n%s\n", head, rule)
 	for _, name := range order {
-		text += "| " + name + " |"
+		fmt.Fprintf(&text, "| %s |", name)
 		for i := range played {
-			text += " " + cells[name][i] + " |"
+			fmt.Fprintf(&text, " %s |", cells[name][i])
 		}
-		text += "\n"
+		text.WriteByte('\n')
 	}
-	_, err := io.WriteString(w, text)
+	_, err := io.WriteString(w, text.String())
 	return err
 }
 
