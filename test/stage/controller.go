@@ -29,7 +29,7 @@ type controller struct {
 const stopGrace = 20 * time.Second
 
 // startController starts the binary and returns at once. Its output goes to a file.
-func startController(binary, kubeconfig, log string) (*controller, error) {
+func startController(binary, kubeconfig, log string, args ...string) (*controller, error) {
 	addresses, err := freeAddresses(2)
 	if err != nil {
 		return nil, err
@@ -40,14 +40,14 @@ func startController(binary, kubeconfig, log string) (*controller, error) {
 	}
 	defer out.Close() // the child has a copy of its own
 	c := &controller{address: addresses[0], probes: addresses[1], log: log, done: make(chan struct{})}
-	c.cmd = exec.Command(binary,
+	c.cmd = exec.Command(binary, append([]string{
 		"--kubeconfig", kubeconfig,
 		"--namespaces", Namespace,
 		"--metrics-bind-address", c.address,
 		"--health-probe-bind-address", c.probes,
 		"--records", "2000",
 		"--log-format", "text",
-	)
+	}, args...)...)
 	c.cmd.Stdout, c.cmd.Stderr = out, out
 	c.cmd.SysProcAttr = childAttr()
 	started := make(chan error)

@@ -33,6 +33,10 @@ type Options struct {
 	Repository string
 	// Autoscaler is the path of the pdautoscaler binary.
 	Autoscaler string
+	// AutoscalerArgs are more of its flags.
+	AutoscalerArgs []string
+	// Mode of the PDAutoscaler. Empty: Auto.
+	Mode v1alpha1.Mode
 	// Seed makes the noise of the emulated service repeatable.
 	Seed uint64
 	// Progress receives one line for each step. Nil: silence.
@@ -148,7 +152,7 @@ func (s *Stage) startAutoscaler(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.controller, err = startController(s.options.Autoscaler, kubeconfig, filepath.Join(s.options.Dir, "controller.log"))
+	s.controller, err = startController(s.options.Autoscaler, kubeconfig, filepath.Join(s.options.Dir, "controller.log"), s.options.AutoscalerArgs...)
 	if err != nil {
 		return err
 	}
@@ -166,7 +170,11 @@ func (s *Stage) createResource(ctx context.Context) (err error) {
 	if s.client, err = ctrlclient.New(s.ControlPlane.Config, ctrlclient.Options{Scheme: scheme}); err != nil {
 		return err
 	}
-	if err := s.client.Create(ctx, autoscaler(s.Emulator.NATSURL(), v1alpha1.MetricsPorts{Frontend: 8000, Prefill: 8000, Decode: 8000})); err != nil {
+	resource := autoscaler(s.Emulator.NATSURL(), v1alpha1.MetricsPorts{Frontend: 8000, Prefill: 8000, Decode: 8000})
+	if s.options.Mode != "" {
+		resource.Spec.Mode = s.options.Mode
+	}
+	if err := s.client.Create(ctx, resource); err != nil {
 		return err
 	}
 	return s.until(ctx, "the first decision", func(ctx context.Context) (bool, error) {

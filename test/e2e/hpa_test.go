@@ -1,0 +1,184 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
+	certutil "k8s.io/client-go/util/cert"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
+	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
+	"github.com/pdautoscaler/pdautoscaler/test/stage"
+	"github.com/pdautoscaler/pdautoscaler/test/stage/story"
+)
+
+// TestHPAsCarryOutThePlan plays the surges of TestMoveUnderAHardCap in mode Metrics: the shipped HPAs, which read the
+// autoscaler's metrics API through the API server, are the only ones that write replicas. The GPUs have to go from prefill to
+// decode all the same, within the same budget.
+func TestHPAsCarryOutThePlan(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a Kubernetes control plane and about 100 s: not under -short")
+	}
+	load, err := story.Read(strings.NewReader(surges))
+	if err != nil {
+		t.Fatal(err)
+	}
+	repository, bin := build(t, "pdautoscaler")
+	certificates, caBundle := servingCertificate(t)
+	api := freeAddress(t)
+	var events bytes.Buffer
+	s, err := stage.Start(t.Context(), stage.Options{
+		Dir: t.TempDir(), Repository: repository, Autoscaler: filepath.Join(bin, "pdautoscaler"), Seed: 1, Progress: os.Stderr, Events: &events,
+		Mode:           v1alpha1.ModeMetrics,
+		AutoscalerArgs: []string{"--metrics-api-bind-address", api.String(), "--metrics-api-cert-dir", certificates},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	offer(t, s, repository, api, caBundle)
+	if err := s.Emulator.Play(&load.Load, 1); err != nil {
+		t.Fatal(err)
+	}
+	if failure := playUntilSwapped(t, s, load.Load.Duration()); failure != "" {
+		records, err := s.Decisions(t.Context(), 1000)
+		t.Fatalf("%s (%v)\n%s\n%s", failure, err, describeHPAs(t, s), history(records))
+	}
+	onlyHPAsWrote(t, s)
+	if err := s.Pods.Stop(); err != nil {
+		t.Error(err)
+	}
+	budgetKept(t, events.Bytes())
+}
+
+// servingCertificate is one for the Service that the APIServices name.
+func servingCertificate(t *testing.T) (dir string, caBundle []byte) {
+	t.Helper()
+	cert, key, err := certutil.GenerateSelfSignedCertKey("pdautoscaler-metrics-api.pdautoscaler-system.svc", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = t.TempDir()
+	for name, content := range map[string][]byte{"tls.crt": cert, "tls.key": key} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir, cert
+}
+
+// freeAddress is one that nobody listens on at the moment of asking.
+func freeAddress(t *testing.T) net.Addr {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr()
+}
+
+// offer installs what config/metricsapi and the sample for HPAs have, the HPAs for this PDAutoscaler.
+func offer(t *testing.T, s *stage.Stage, repository string, api net.Addr, caBundle []byte) {
+	t.Helper()
+	read := func(path ...string) []byte {
+		content, err := os.ReadFile(filepath.Join(append([]string{repository, "config"}, path...)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return content
+	}
+	apply := func(manifest []byte) {
+		if _, err := s.ControlPlane.KubectlInput(t.Context(), string(manifest), "apply", "--server-side", "-f", "-"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(read("metricsapi", "rbac.yaml"))
+	for _, file := range []string{"apiservice_external.yaml", "apiservice_custom.yaml"} {
+		if err := s.ControlPlane.Aggregate(t.Context(), read("metricsapi", file), api, caBundle); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(bytes.ReplaceAll(read("samples", "hpa", "hpa.yaml"), []byte("dynamo-pd-hpa"), []byte(stage.Name)))
+}
+
+// replicas is what the adapter of a role asks for.
+func replicas(t *testing.T, s *stage.Stage, role string) (n int64, adapter *unstructured.Unstructured) {
+	t.Helper()
+	client, err := dynamic.NewForConfig(s.ControlPlane.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	adapter, err = client.Resource(rbgfake.GroupVersion.WithResource("rolebasedgroupscalingadapters")).Namespace(stage.Namespace).
+		Get(t.Context(), stage.Name+"-"+role, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, _, _ = unstructured.NestedInt64(adapter.Object, "spec", "replicas")
+	return n, adapter
+}
+
+// playUntilSwapped returns once prefill has been the larger role and decode is, or says why it is not.
+func playUntilSwapped(t *testing.T, s *stage.Stage, length time.Duration) string {
+	t.Helper()
+	end := time.After(length)
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	prefillLed := false
+	for {
+		prefill, _ := replicas(t, s, rbgfake.RolePrefill)
+		decode, _ := replicas(t, s, rbgfake.RoleDecode)
+		prefillLed = prefillLed || prefill >= 4
+		if prefillLed && decode > prefill {
+			return ""
+		}
+		select {
+		case <-s.Failed():
+			t.Fatal(s.Err())
+		case <-end:
+			return fmt.Sprintf("prefill has %d replicas and decode %d; prefill had 4: %t", prefill, decode, prefillLed)
+		case <-tick.C:
+		}
+	}
+}
+
+// onlyHPAsWrote looks at who the API server says wrote the counts.
+func onlyHPAsWrote(t *testing.T, s *stage.Stage) {
+	t.Helper()
+	for _, role := range []string{rbgfake.RolePrefill, rbgfake.RoleDecode} {
+		_, adapter := replicas(t, s, role)
+		byHPA := false
+		for _, entry := range adapter.GetManagedFields() {
+			if strings.HasPrefix(entry.Manager, "pdautoscaler") {
+				t.Errorf("the autoscaler wrote to the adapter of %s at %s", role, entry.Time)
+			}
+			byHPA = byHPA || entry.Subresource == "scale" && entry.Manager == "kube-controller-manager"
+		}
+		if !byHPA {
+			t.Errorf("no HPA wrote to the adapter of %s: %v", role, adapter.GetManagedFields())
+		}
+	}
+}
+
+// describeHPAs is what the HPAs say, for a failing test.
+func describeHPAs(t *testing.T, s *stage.Stage) string {
+	t.Helper()
+	out, err := s.ControlPlane.Kubectl(t.Context(), "describe", "hpa", "-n", stage.Namespace)
+	if err != nil {
+		return err.Error()
+	}
+	return out
+}
