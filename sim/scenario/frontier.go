@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/pdautoscaler/pdautoscaler/sim/policy"
 )
@@ -96,26 +99,39 @@ type tuner struct {
 	spent    time.Duration
 }
 
-// try simulates once, and keeps what is best.
-func (t *tuner) try(name string, s Scenario, p Point) (*PolicyReport, error) {
+// trial is one setting, and what came of it.
+type trial struct {
+	name     string
+	scenario Scenario
+	point    Point
+	report   PolicyReport
+	spent    time.Duration
+}
+
+// play simulates the setting. The scenario is shared by trials that run at once, and not changed.
+func (t *tuner) play(r *trial) (err error) {
 	if err := t.ctx.Err(); err != nil {
-		return nil, err
+		return err
 	}
+	r.scenario.Timelines = false // of the chosen setting alone
 	started := t.now()
-	s.Timelines = false // of the chosen setting alone
-	r, err := s.play(name, nil)
-	if err != nil {
-		return nil, err
+	if r.report, err = r.scenario.play(r.name, nil); err != nil {
+		return err
 	}
-	t.spent += t.now().Sub(started)
-	t.requests += r.Requests
-	p.Attainment, p.GPUHours = r.Attainment, r.GPUHours
-	t.points = append(t.points, p)
-	r.Knob = p.Knob
-	if t.best == nil || t.better(&r, t.best) {
-		t.best, t.chosen, t.policy = &r, s, name
+	r.spent = t.now().Sub(started)
+	r.point.Attainment, r.point.GPUHours = r.report.Attainment, r.report.GPUHours
+	r.report.Knob = r.point.Knob
+	return nil
+}
+
+// keep remembers the setting, and whether it is the best so far.
+func (t *tuner) keep(r *trial) {
+	t.spent += r.spent
+	t.requests += r.report.Requests
+	t.points = append(t.points, r.point)
+	if t.best == nil || t.better(&r.report, t.best) {
+		t.best, t.chosen, t.policy = &r.report, r.scenario, r.name
 	}
-	return &r, nil
 }
 
 // record plays the chosen setting once more for its time line, where one is asked for.
@@ -144,38 +160,24 @@ func (t *tuner) better(a, b *PolicyReport) bool {
 
 // sweep tries every setting, and then settings between the one that is best and the next leaner one: a policy whose need
 // lies between the two would pay for the width of the grid.
+// sweep tries every knob, on all cores.
 func (t *tuner) sweep(name string) error {
-	set := func(knob float64) (*PolicyReport, error) {
-		s := *t.scenario
-		s.Setup.Aggressiveness = knob
-		return t.try(name, s, Point{Knob: knob})
+	trials := make([]trial, len(knobs))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, knob := range knobs {
+		trials[i] = trial{name: name, scenario: *t.scenario, point: Point{Knob: knob}}
+		trials[i].scenario.Setup.Aggressiveness = knob
+		group.Go(func() error { return t.play(&trials[i]) })
 	}
-	for _, knob := range knobs {
-		if _, err := set(knob); err != nil {
-			return err
-		}
+	if err := group.Wait(); err != nil {
+		return err
 	}
-	i := slices.Index(knobs, t.best.Knob)
-	if t.best.Attainment < t.target || i == 0 {
-		return nil
-	}
-	for low, high, round := knobs[i-1], knobs[i], 0; round < refinements; round++ {
-		middle := (low + high) / 2
-		r, err := set(middle)
-		if err != nil {
-			return err
-		}
-		if r.Attainment >= t.target {
-			high = middle
-		} else {
-			low = middle
-		}
+	for i := range trials {
+		t.keep(&trials[i])
 	}
 	return nil
 }
-
-// refinements is how often the gap between two settings is halved.
-const refinements = 3
 
 // pairs finds the cheapest static pair. Each role's least count is found with the other at its most, by bisection; from there
 // the role that gains more is raised until the target is reached. Pairs beyond the budget are not tried.
@@ -203,12 +205,13 @@ func (t *tuner) pairs() error {
 		s.Setup.Start = c
 		s.Engine.Prefill.Replicas, s.Engine.Decode.Replicas = c.Prefill, c.Decode
 		s.Setup.Spec.BudgetGPUs = 0 // the pair itself fits
-		r, err := t.try("static", s, Point{Start: &c})
-		if err != nil {
+		one := trial{name: "static", scenario: s, point: Point{Start: &c}}
+		if err := t.play(&one); err != nil {
 			return 0, err
 		}
-		seen[c] = r.Attainment
-		return r.Attainment, nil
+		t.keep(&one)
+		seen[c] = one.report.Attainment
+		return one.report.Attainment, nil
 	}
 	// With the other role unlimited by the budget, the least that could do.
 	least := func(low, high int, at func(int) policy.Counts) (int, error) {
