@@ -54,7 +54,8 @@ func permissions(t *testing.T, cp *controlplane.ControlPlane) {
 	}{
 		{controller, "patch", "rolebasedgroups.workloads.x-k8s.io", "default", true},
 		{controller, "patch", "rolebasedgroupscalingadapters.workloads.x-k8s.io/scale", "default", true},
-		{controller, "update", "pdautoscalers.pdautoscaler.io/status", "default", true},
+		{controller, "patch", "pdautoscalers.pdautoscaler.io/status", "default", true},
+		{controller, "patch", "deployments.apps/scale", "default", true},
 		{controller, "watch", "pods", "default", true},
 		{controller, "list", "nodes", "", true},
 		{controller, "create", "tokenreviews.authentication.k8s.io", "", true},
@@ -63,6 +64,7 @@ func permissions(t *testing.T, cp *controlplane.ControlPlane) {
 		// what it has no use for
 		{controller, "create", "leases.coordination.k8s.io", "default", false},
 		{controller, "get", "secrets", "default", false},
+		{controller, "update", "pdautoscalers.pdautoscaler.io/status", "default", false},
 		{controller, "delete", "pods", "default", false},
 		{controller, "update", "rolebasedgroups.workloads.x-k8s.io", "default", false},
 		{controller, "delete", "rolebasedgroups.workloads.x-k8s.io", "default", false},

@@ -7,8 +7,10 @@
 //	              targets.go turn the resource into what the rooms below read)
 //	plan.go       planner.Plan over it, or the one sentence why there is no plan
 //	memory.go     what must survive a restart, to and from the status
+//	drains.go     who goes, and whether they were drained
 //	persist.go    the intent goes into the status before the first write
 //	apply.go      shrinks, then grows
+//	finish.go     what is left of a move when the resource is deleted
 //	status.go     what a person sees (conditions.go), written only if it changed
 //	              (changed.go)
 //	events.go, metrics.go, debug.go: the same for events, Prometheus and replay
@@ -28,5 +30,6 @@
 //     that answers slowly delays no other.
 //   - An idle resource is not written to: the status changes only with what a
 //     person or a restart needs.
-//   - Deleting a PDAutoscaler leaves the replicas as they are.
+//   - Deleting a PDAutoscaler leaves the replicas as they are; in the middle of a
+//     move that is ended first, and a finalizer holds the resource for that long.
 package controller

@@ -152,7 +152,7 @@ func (w *Workload) readQueue(ctx context.Context, namespace, name string, now ti
 		return nil, err
 	}
 	queue := &clusterQueue{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, queue); err != nil {
+	if runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, queue) != nil {
 		return nil, nil // another shape of it than is understood: not known
 	}
 	return queue.left("Kueue's ClusterQueue " + clusterName), nil
