@@ -64,6 +64,7 @@ accuracy: ## How far the model is from measurements and simulations (measurement
 .PHONY: e2e-signals
 e2e-signals: ## Hold a real Prometheus against the pods it reads (needs the package prometheus, or PDAUTOSCALER_PROMETHEUS)
 	go test -count=1 -v -timeout 10m ./test/signals | grep -vE '^=== (RUN|PAUSE|CONT)'
+	go test -count=1 -v -timeout 5m -run Prometheus ./cmd/gpu-agent | grep -vE '^=== (RUN|PAUSE|CONT)'
 	go test -count=1 -v -run Prometheus ./cmd/gpu-agent | grep -vE '^=== (RUN|PAUSE|CONT)'
 
 .PHONY: control-plane

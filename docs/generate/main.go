@@ -12,7 +12,13 @@ import (
 )
 
 func main() {
-	if err := os.WriteFile("docs/metrics.md", []byte(metricsPage()), 0o644); err != nil {
+	signals, err := signalsPage()
+	for path, page := range map[string]string{"docs/metrics.md": metricsPage(), "docs/signals.md": signals} {
+		if err == nil {
+			err = os.WriteFile(path, []byte(page), 0o644)
+		}
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
 		os.Exit(1)
 	}

@@ -106,3 +106,62 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkPrometheus200 reads two hundred such pods through a Prometheus
+// that has four scrapes of each. Its answers are made once.
+func BenchmarkPrometheus200(b *testing.B) {
+	const pods, scrapes = 200, 4
+	f := newFakePrometheus(b)
+	answers := map[string][]byte{}
+	var targets []Target
+	for i := range pods {
+		kind := KindPrefill
+		if i%2 == 0 {
+			kind = KindDecode
+		}
+		p := &fakePod{body: vllmPage(100), status: http.StatusOK, target: Target{Kind: kind, Namespace: "default", Pod: fmt.Sprint(kind, i), UID: fmt.Sprint(i), URL: "http://10.0.0.1:8000/metrics", Ready: true}}
+		targets = append(targets, p.target)
+		for j := range scrapes {
+			f.scrape(p, epoch.Add(time.Duration(j)*interval), nil)
+		}
+	}
+	f.now = epoch.Add(scrapes * interval)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		query := r.FormValue("query")
+		f.mu.Lock()
+		answer := answers[query]
+		f.mu.Unlock()
+		if answer == nil {
+			record := httptest.NewRecorder()
+			f.ServeHTTP(record, r)
+			answer = record.Body.Bytes()
+			f.set(func(*fakePrometheus) { answers[query] = answer })
+		}
+		w.Header()["Date"] = nil
+		w.Write(answer)
+	}))
+	b.Cleanup(server.Close)
+	collect := func() {
+		c, err := New(Config{Engine: "vllm", TTFTPercentile: .9, TPOTPercentile: .9, MaxAge: 2 * time.Minute, Timeout: time.Minute, Prometheus: &PrometheusConfig{URL: server.URL}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer c.Close()
+		if s, reports := c.Collect(b.Context(), targets, f.now); s.DecodeSilent+s.PrefillSilent > 0 {
+			b.Fatalf("%d pods are silent: %+v", s.DecodeSilent+s.PrefillSilent, reports[1])
+		}
+	}
+	collect()
+	b.ResetTimer()
+	before, n := cpuTime(b), 0
+	for b.Loop() {
+		collect()
+		n++
+	}
+	b.ReportMetric((cpuTime(b)-before).Seconds()/float64(n), "cpu-s/collection")
+	bytes := 0
+	for _, answer := range answers {
+		bytes += len(answer)
+	}
+	b.ReportMetric(float64(bytes)/1e6, "MB-answered")
+}

@@ -322,3 +322,22 @@ func TestPrometheusOverARestart(t *testing.T) {
 		t.Errorf("the restart is long past, and the report says %q", got.Detail)
 	}
 }
+
+// A page without a sample is not a page that was not read: Dynamo's frontend has
+// none before its first request. Prometheus' own series tell the two apart.
+func TestEmptyPageThroughPrometheus(t *testing.T) {
+	r := newPromRig(t, Config{})
+	used, unused := r.pod(KindFrontend, "used"), r.pod(KindFrontend, "unused")
+	var s planner.Signals
+	for i := range 6 {
+		used.set(frontend2025(float64(30*i), 0)...)
+		s = r.step(true)
+	}
+	wantKnown(t, "demand beside a frontend that was never used", s.RequestsPerSecond, 2)
+	if got := r.reportThrough(unused); got.OK || !strings.Contains(got.Error, "prometheus read the pod with an empty page") {
+		t.Errorf("report = %+v", got)
+	}
+	// One with other names may be a version that calls them otherwise.
+	unused.set("some_requests_total 5")
+	wantUnknown(t, "demand beside a frontend of another kind", r.step(true).RequestsPerSecond, "frontend pod unused gave no count of requests")
+}
