@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
@@ -10,12 +12,16 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 	certutil "k8s.io/client-go/util/cert"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
+	"github.com/pdautoscaler/pdautoscaler/pkg/metricsapi"
+	"github.com/pdautoscaler/pdautoscaler/pkg/metricsapi/externalscaler"
 	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
 	"github.com/pdautoscaler/pdautoscaler/test/stage"
 	"github.com/pdautoscaler/pdautoscaler/test/stage/story"
@@ -34,12 +40,12 @@ func TestHPAsCarryOutThePlan(t *testing.T) {
 	}
 	repository, bin := build(t, "pdautoscaler")
 	certificates, caBundle := servingCertificate(t)
-	api := freeAddress(t)
+	api, scaler := freeAddress(t), freeAddress(t)
 	var events bytes.Buffer
 	s, err := stage.Start(t.Context(), stage.Options{
 		Dir: t.TempDir(), Repository: repository, Autoscaler: filepath.Join(bin, "pdautoscaler"), Seed: 1, Progress: os.Stderr, Events: &events,
 		Mode:           v1alpha1.ModeMetrics,
-		AutoscalerArgs: []string{"--metrics-api-bind-address", api.String(), "--metrics-api-cert-dir", certificates},
+		AutoscalerArgs: []string{"--metrics-api-bind-address", api.String(), "--metrics-api-cert-dir", certificates, "--keda-bind-address", scaler.String(), "--keda-cert-dir", certificates},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -57,6 +63,7 @@ func TestHPAsCarryOutThePlan(t *testing.T) {
 		records, err := s.Decisions(t.Context(), 1000)
 		t.Fatalf("%s (%v)\n%s\n%s", failure, err, describeHPAs(t, s), history(records))
 	}
+	kedaHearsTheSame(t, s, scaler, caBundle)
 	onlyHPAsWrote(t, s)
 	if err := s.Pods.Stop(); err != nil {
 		t.Error(err)
@@ -152,6 +159,37 @@ func playUntilSwapped(t *testing.T, s *stage.Stage, length time.Duration) string
 			return fmt.Sprintf("prefill has %d replicas and decode %d; prefill had 4: %t", prefill, decode, prefillLed)
 		case <-tick.C:
 		}
+	}
+}
+
+// kedaHearsTheSame asks the autoscaler as KEDA does, over TLS, until plan and adapter say the same.
+func kedaHearsTheSame(t *testing.T, s *stage.Stage, scaler net.Addr, caBundle []byte) {
+	t.Helper()
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(caBundle)
+	connection, err := grpc.NewClient(scaler.String(), grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+		RootCAs: pool, ServerName: "pdautoscaler-metrics-api.pdautoscaler-system.svc", MinVersion: tls.VersionTLS12,
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	client := externalscaler.NewExternalScalerClient(connection)
+	request := &externalscaler.GetMetricsRequest{MetricName: metricsapi.DesiredReplicas, ScaledObjectRef: &externalscaler.ScaledObjectRef{
+		Name: "decode", Namespace: stage.Namespace,
+		ScalerMetadata: map[string]string{metricsapi.KeyAutoscaler: stage.Name, metricsapi.KeyRole: metricsapi.RoleDecode, metricsapi.KeyMetric: metricsapi.DesiredReplicas},
+	}}
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		response, err := client.GetMetrics(t.Context(), request)
+		asked, _ := replicas(t, s, rbgfake.RoleDecode)
+		if err == nil && response.GetMetricValues()[0].GetMetricValueFloat() == float64(asked) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("KEDA is told %v (%v), the adapter of decode asks for %d", response, err, asked)
+		}
+		time.Sleep(200 * time.Millisecond)
 	}
 }
 
