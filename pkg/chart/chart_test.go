@@ -171,7 +171,7 @@ func TestPlane(t *testing.T) {
 			{Class: "own", Name: "pdautoscaler", Says: "ours", X: 99, Y: 0.9999}}}
 	svg := p.SVG("plane")
 	checkSVG(t, svg, 200)
-	for _, want := range []string{`aria-label="dynamo: 99 %"`, `class="point own" tabindex="0"`, `text-anchor="end">pdautoscaler`, `class="line thin soft"`} {
+	for _, want := range []string{`aria-label="dynamo: 99 %"`, `class="point own" tabindex="0"`, `text-anchor="end">pdautoscaler`, `class="line trail "`} {
 		if !strings.Contains(svg, want) {
 			t.Errorf("%s is not in\n%s", want, svg)
 		}

@@ -75,11 +75,7 @@ func (p *Plane) writeFrame(b *strings.Builder, h float64) {
 			to(plotUnits*p.X.At(t.X), y(t.Y))
 		}
 		if d.b.Len() > 0 {
-			class := "soft"
-			if point.Class == "own" {
-				class = "ink"
-			}
-			fmt.Fprintf(b, `<path class="line thin %s" d="%s"/>`, class, d.b.String())
+			fmt.Fprintf(b, `<path class="line trail %s" d="%s"/>`, point.Class, d.b.String())
 		}
 	}
 	b.WriteString("</svg>")

@@ -31,6 +31,8 @@ svg .line{fill:none;stroke:var(--ink);stroke-width:1.75;stroke-linejoin:round;ve
 svg .line.prefill{stroke:var(--prefill)}
 svg .line.decode{stroke:var(--decode)}
 svg .line.soft{stroke:var(--soft)}
+svg .line.trail{stroke:var(--soft);stroke-width:1.25;stroke-opacity:.45}
+svg .line.trail.own{stroke:var(--ink);stroke-opacity:1}
 svg .line.thin{stroke-width:1.25;stroke-dasharray:2 3}
 svg .area{fill:var(--ink);fill-opacity:.72;stroke:none}
 svg .area.prefill{fill:var(--prefill)}

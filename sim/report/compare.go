@@ -72,7 +72,6 @@ func plane(in Input) template.HTML {
 		case "oracle":
 			point.Class = "bound"
 		}
-		point.Trail = trail(report.Frontier)
 		least, most = min(least, report.Attainment), max(most, report.Attainment)
 		cheapest, dearest = min(cheapest, report.GPUHours), max(dearest, report.GPUHours)
 		p.Points = append(p.Points, point)
@@ -82,9 +81,22 @@ func plane(in Input) template.HTML {
 		target = r.Target
 	}
 	p.YLimit = &chart.Limit{Class: "objective", V: target, Words: "target " + chart.Share(target)}
+	for i := range p.Points {
+		// What is far below or dearer than any policy's best is of no interest, and has no place on the scales.
+		for _, at := range trail(r.Policies[i].Frontier) {
+			if at.Y >= least && at.X <= 1.2*dearest {
+				p.Points[i].Trail = append(p.Points[i].Trail, at)
+				cheapest, dearest, most = min(cheapest, at.X), max(dearest, at.X), max(most, at.Y)
+			}
+		}
+	}
 	p.X, p.Y = chart.Between(cheapest, dearest), chart.Nines(min(least, target-0.05), max(most, target))
 	p.Says = fmt.Sprintf("%d policies; upwards each line is a tenth of the requests that miss. The numbers are in the table above.", len(p.Points))
-	return template.HTML(`<figure class="panel"><figcaption><b>Attainment over GPU-hours</b> <small>up and to the left is better; upwards the missing share shrinks tenfold from 90 % to 99 %</small></figcaption>` + p.SVG("plane") + "</figure>")
+	note := "up and to the left is better; upwards the missing share shrinks tenfold from 90 % to 99 %"
+	if r.Target > 0 {
+		note += "; lines: the other settings of each policy's knob"
+	}
+	return template.HTML(`<figure class="panel"><figcaption><b>Attainment over GPU-hours</b> <small>` + template.HTMLEscapeString(note) + `</small></figcaption>` + p.SVG("plane") + "</figure>")
 }
 
 // trail is the frontier of the settings that were tried: those that no cheaper one attains more than.
