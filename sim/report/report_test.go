@@ -16,16 +16,16 @@ const text = `# Swing: long prompts turn into long answers.
 # Twelve GPUs are all there are.
 model: qwen3-32b
 gpu: h200
-prefill: {tp: 2, replicas: 4}
-decode: {tp: 2, replicas: 2}
+prefill: {tp: 2, replicas: 3}
+decode: {tp: 2, replicas: 3}
 traffic:
   generator:
-    duration: 40m
+    duration: 1h
     rate: 10
-    input: {mean: 3600, scv: 1}
+    input: {mean: 4600, scv: 1}
     output: {mean: 100, scv: 0.6}
-    other: {input: {mean: 400, scv: 1}, output: {mean: 1500, scv: 0.6}}
-    swingPeriod: 40m
+    other: {input: {mean: 400, scv: 1}, output: {mean: 1950, scv: 0.6}}
+    swingPeriod: 1h
 slo: {ttft: {p95: 2s}, tpot: {p95: 30ms}}
 budget: {gpus: 12}
 startup: {prefill: 100s, decode: 100s}
@@ -72,7 +72,7 @@ func TestThePageTellsTheReport(t *testing.T) {
 	}
 	page := b.String()
 	for _, want := range []string{"<h1>Swing</h1>", "Long prompts turn into long answers. Twelve GPUs are all there are.", "Both roles together hold at most 12 GPUs.",
-		"within 2 s and its TPOT within 30 ms", "budget 12", "no readings", "<th scope=\"col\" data-panel=\"5\"", "swingPeriod: 40m"} {
+		"within 2 s and its TPOT within 30 ms", "budget 12", "no readings", "<th scope=\"col\" data-panel=\"5\"", "swingPeriod: 1h"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%q is not in the page", want)
 		}
