@@ -108,7 +108,8 @@ func (c *stepCurve) msPerSequence(x float64) float64 {
 		bend -= byRead * c.experts * math.Log(c.miss) * math.Pow(c.miss, x)
 	}
 	if c.growth > 0 {
-		bend += c.fixed * c.growth * c.half / ((x + c.half) * (x + c.half))
+		square := c.half * c.half
+		bend += c.fixed * c.growth * 2 * x * square / ((x*x + square) * (x*x + square))
 	}
 	return c.slow * (bend + c.slope)
 }

@@ -23,7 +23,7 @@
 //	decode   T_d    = roofs(W/bw, GEMM(B)) + B*per sequence + overhead + kappa*S, kappa = KV bytes per token/bw
 //	overhead        = kernels * time per kernel + engine            form of AIConfigurator; operations.go counts the kernels,
 //	                                                                so that a small matrix costs what its bytes do not say
-//	all-reduce      = 2*L times (latency + 2*log2(TP)*hop + large*x/(x+half) + 2*(TP-1)/TP * x/link), x = n*h*2 bytes:
+//	all-reduce      = 2*L times (latency + 2*log2(TP)*hop + large*x^2/(x^2+half^2) + 2*(TP-1)/TP * x/link), x = n*h*2 bytes:
 //	                  a ring's bytes, a tree's hops (NCCL's tuning model), and the dearer start of large messages, measured
 //	transfer        = latency + tokens * KV bytes per token / NIC
 //	KV capacity     = (memory*fraction - weights - activations - reserve) / KV bytes per token     form of AIConfigurator

@@ -53,12 +53,13 @@ func (p Prefill) ChunkedMs(newTokens, cachedTokens, chunkTokens float64) float64
 	return whole*p.BatchMs(chunkTokens, 0) + p.BatchMs(n-whole*chunkTokens, n*n+2*n*c)
 }
 
-// Grown is 1 + growth * n/(n + half).
+// Grown is 1 + growth * n²/(n² + half²): it rises from 1 to 1+growth around half, as a message goes over to the protocol of large
+// ones.
 func Grown(growth, half, n float64) float64 {
 	if growth == 0 || n == 0 {
 		return 1
 	}
-	return 1 + growth*n/(n+half)
+	return 1 + growth*n*n/(n*n+half*half)
 }
 
 // touched is the share of the experts that n tokens touch, 1 - miss^n.
