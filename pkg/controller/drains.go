@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -89,10 +90,17 @@ func (r *round) hook() (workload.Hook, bool) {
 // and which no longer.
 func (r *round) planDrains() {
 	r.drains = map[planner.Role]drain{}
-	_, hooked := r.hook()
+	if r.decision() == nil { // nothing was decided: what was said stands
+		maps.Copy(r.drains, r.svc.drains)
+		return
+	}
+	hook, hooked := r.hook()
+	if hooked {
+		r.svc.hook = hook
+	}
 	for _, role := range roles {
 		var victims []string
-		if d := r.decision(); d != nil && r.auto() && hooked && roleDecision(d, role).To < roleDecision(d, role).From {
+		if d := r.decision(); r.auto() && hooked && roleDecision(d, role).To < roleDecision(d, role).From {
 			victims = r.serving(role, workload.Victims(pool(r.seen, role), roleDecision(d, role).From-roleDecision(d, role).To))
 		}
 		was := r.svc.drains[role]
@@ -158,7 +166,7 @@ func (c *Reconciler) undrain(ctx context.Context, r *round) {
 	}
 	hook, ok := r.hook()
 	if !ok {
-		return // the hook itself is gone, and with it what it said
+		hook = r.svc.hook // it was taken out of the spec, and what it said stands
 	}
 	if err := c.workload.Undrain(ctx, r.target, hook, r.seen.PodsOf(names)); err != nil {
 		r.hookError = err

@@ -94,6 +94,27 @@ func TestDrainBeforeAReplicaGoes(t *testing.T) {
 		w.rounds(1)
 		w.wantLog()
 	})
+	t.Run("while the API server is away", func(t *testing.T) {
+		w := newWorld(t, example(withHook))
+		w.decide = scaleTo(1, 1)
+		w.rounds(1)
+		w.service.observe = errKilled
+		w.rounds(1)
+		w.service.observe = nil
+		w.log = nil
+		w.rounds(2)
+		w.wantLog("status", "prefill 2->1", "status", "finalizers []") // 30 s after it began
+	})
+	t.Run("and stays, when the hook is taken out of the spec", func(t *testing.T) {
+		w := newWorld(t, example(withHook))
+		w.decide = scaleTo(1, 1)
+		w.rounds(1)
+		w.edit(func(p *v1alpha1.PDAutoscaler) { p.Spec.Behavior.Drain = nil })
+		w.decide = scaleTo(2, 1)
+		w.log = nil
+		w.rounds(1)
+		w.wantLog("undrain prefill-2", "status", "finalizers []")
+	})
 	t.Run("whatever the hook answers", func(t *testing.T) {
 		w := newWorld(t, example(withHook))
 		w.decide = scaleTo(1, 1)

@@ -142,8 +142,8 @@ func (w *Workload) markOne(ctx context.Context, h Hook, pod *corev1.Pod, set boo
 	if h.Label != nil {
 		m, has = h.Label, pod.Labels
 	}
-	if m == nil {
-		return errors.New("the hook has neither an HTTP call nor a label nor an annotation")
+	if m == nil { // nothing was ever said
+		return nil
 	}
 	value, marked := has[m.Key]
 	if set == (marked && value == m.Value) {
