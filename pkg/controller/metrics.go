@@ -91,6 +91,7 @@ func (m *Metrics) observe(r *round) {
 	m.observeModel(r, of)
 	m.observeGPUs(r, of)
 	m.observeSources(r, of)
+	m.observeReadings(r, of)
 	m.observeMoves(r, of)
 	m.observeFailures(r, of)
 }

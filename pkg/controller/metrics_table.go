@@ -4,28 +4,36 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Names of the controller's series.
 const (
-	metricDesired       = "pdautoscaler_desired_replicas"
-	metricReady         = "pdautoscaler_ready_replicas"
-	metricLoad          = "pdautoscaler_role_load"
-	metricDemand        = "pdautoscaler_demand_requests_per_second"
-	metricQueue         = "pdautoscaler_queue_seconds"
-	metricPredicted     = "pdautoscaler_predicted_latency_seconds"
-	metricObserved      = "pdautoscaler_observed_latency_seconds"
-	metricError         = "pdautoscaler_model_error_ratio"
-	metricPrefillSpeed  = "pdautoscaler_model_prefill_tokens_per_second"
-	metricDecodeAlpha   = "pdautoscaler_model_decode_step_seconds"
-	metricDecodeBeta    = "pdautoscaler_model_decode_seconds_per_sequence"
-	metricDecodeKappa   = "pdautoscaler_model_decode_seconds_per_context_token"
-	metricKVCapacity    = "pdautoscaler_model_kv_capacity_tokens"
-	metricGPUsHeld      = "pdautoscaler_gpus_held"
-	metricGPUsBudget    = "pdautoscaler_gpus_budget"
-	metricGPUSeconds    = "pdautoscaler_gpu_seconds_total"
-	metricSignalAge     = "pdautoscaler_signal_age_seconds"
-	metricSources       = "pdautoscaler_signal_sources"
-	metricLastDecision  = "pdautoscaler_last_decision_timestamp_seconds"
-	metricDecisions     = "pdautoscaler_decisions_total"
-	metricMoves         = "pdautoscaler_moves_total"
-	metricReconcileFail = "pdautoscaler_reconcile_errors_total"
+	metricDesired        = "pdautoscaler_desired_replicas"
+	metricReady          = "pdautoscaler_ready_replicas"
+	metricLoad           = "pdautoscaler_role_load"
+	metricDemand         = "pdautoscaler_demand_requests_per_second"
+	metricQueue          = "pdautoscaler_queue_seconds"
+	metricPredicted      = "pdautoscaler_predicted_latency_seconds"
+	metricObserved       = "pdautoscaler_observed_latency_seconds"
+	metricError          = "pdautoscaler_model_error_ratio"
+	metricPrefillSpeed   = "pdautoscaler_model_prefill_tokens_per_second"
+	metricDecodeAlpha    = "pdautoscaler_model_decode_step_seconds"
+	metricDecodeBeta     = "pdautoscaler_model_decode_seconds_per_sequence"
+	metricDecodeKappa    = "pdautoscaler_model_decode_seconds_per_context_token"
+	metricKVCapacity     = "pdautoscaler_model_kv_capacity_tokens"
+	metricGPUsHeld       = "pdautoscaler_gpus_held"
+	metricGPUsBudget     = "pdautoscaler_gpus_budget"
+	metricGPUSeconds     = "pdautoscaler_gpu_seconds_total"
+	metricSignalAge      = "pdautoscaler_signal_age_seconds"
+	metricSources        = "pdautoscaler_signal_sources"
+	metricTokenRate      = "pdautoscaler_tokens_per_second"
+	metricRequests       = "pdautoscaler_requests"
+	metricEngineQueue    = "pdautoscaler_engine_queue_seconds"
+	metricKVUse          = "pdautoscaler_kv_cache_usage_ratio"
+	metricKVTransfer     = "pdautoscaler_kv_transfer_seconds"
+	metricQueueTokens    = "pdautoscaler_queue_tokens"
+	metricUnacknowledged = "pdautoscaler_queue_unacknowledged_messages"
+	metricRegistered     = "pdautoscaler_registered_workers"
+	metricLastDecision   = "pdautoscaler_last_decision_timestamp_seconds"
+	metricDecisions      = "pdautoscaler_decisions_total"
+	metricMoves          = "pdautoscaler_moves_total"
+	metricReconcileFail  = "pdautoscaler_reconcile_errors_total"
 )
 
 // SeriesType is what Prometheus calls the type of a metric.
@@ -75,6 +83,7 @@ var (
 	labelRole      = Label{Name: "role", Values: []string{"prefill", "decode"}}
 	labelObjective = Label{Name: "objective", Values: []string{"ttft", "tpot"}}
 	labelSource    = Label{Name: "source", Values: []string{"frontend", "prefill", "decode", "exporter", "prometheus", "etcd", "queue"}}
+	labelWhere     = Label{Name: "state", Values: []string{"running", "held_for_decode", "handing_over", "allocating", "arriving"}}
 	labelState     = Label{Name: "state", Values: []string{"ok", "failed"}}
 	labelDirection = Label{Name: "direction", Values: []string{"up", "down", "none"}}
 	labelReason    = Label{Name: "reason", Of: "a reason of reasons.md", Most: maxReasons}
@@ -105,6 +114,14 @@ var table = []Series{
 	{metricGPUSeconds, Counter, "GPU-seconds that the role's replicas held while this controller looked; 3600 are a GPU-hour.", []Label{labelRole}},
 	{metricSignalAge, Gauge, "Age of the oldest last reading among the sources of a kind.", []Label{labelSource}},
 	{metricSources, Gauge, "Sources of a kind, by whether they could be read.", []Label{labelSource, labelState}},
+	{metricTokenRate, Gauge, "Prompt tokens that prefill computes, and tokens that decode generates, per second.", []Label{labelRole}},
+	{metricRequests, Gauge, "Requests by where they are: run, held before prefill until decode has room, computed and not yet handed over, waiting for room in decode's KV cache, or on their way into it.", []Label{labelRole, labelWhere}},
+	{metricEngineQueue, Gauge, "Mean time of a request in the engine's own queue.", []Label{labelRole}},
+	{metricKVUse, Gauge, "Mean share of the KV cache in use.", []Label{labelRole}},
+	{metricKVTransfer, Gauge, "Mean time of a transfer of a KV cache to decode.", nil},
+	{metricQueueTokens, Gauge, "Prompt tokens, less those found in the prefix cache, of the requests that wait for prefill.", nil},
+	{metricUnacknowledged, Gauge, "Messages of the prefill queue that were delivered and not acknowledged.", nil},
+	{metricRegistered, Gauge, "Workers that are registered in etcd.", []Label{labelRole}},
 	{metricLastDecision, Gauge, "When the last decision was made.", nil},
 	{metricDecisions, Counter, "Decisions for a role, by direction and by what bound the count.", []Label{labelRole, labelDirection, labelReason}},
 	{metricMoves, Counter, "Moves of GPUs from one role to the other, by result; Started counts their beginnings.", []Label{labelResult}},

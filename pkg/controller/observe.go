@@ -99,4 +99,7 @@ func (c *Reconciler) collect(ctx context.Context, r *round) {
 	defer cancel()
 	read, reports := r.svc.collector.Collect(ctx, append(targets, exporters...), r.now)
 	r.signals, r.reports = withoutNonNumbers(read), append(r.reports, reports...)
+	if others, ok := r.svc.collector.(otherReadings); ok {
+		r.readings = others.Readings()
+	}
 }

@@ -41,8 +41,10 @@ type round struct {
 
 	signals planner.Signals
 	reports []signals.SourceReport
-	model   namedModel
-	spec    planner.Spec
+	// readings are those besides the planner's, for people.
+	readings []signals.Reading
+	model    namedModel
+	spec     planner.Spec
 
 	// refused is why there was no decision; record is the decision otherwise.
 	refused *refusalError

@@ -280,6 +280,7 @@ type fakeService struct {
 
 	signals    planner.Signals // read at the time of the collection
 	reports    []signals.SourceReport
+	readings   []signals.Reading
 	targets    []signals.Target // of the last collection
 	patience   time.Duration    // what the last collection could have taken
 	collectors int
@@ -418,6 +419,8 @@ func (s *fakeService) Collect(ctx context.Context, targets []signals.Target, now
 	}
 	return out, s.reports
 }
+
+func (s *fakeService) Readings() []signals.Reading { return s.readings }
 
 func (s *fakeService) Close() { s.closed++ }
 
