@@ -1,6 +1,6 @@
 """Measures the steps of transformer shapes on NVIDIA GPUs: what pkg/perfmodel's numbers are held against.
 
-    python3 steps.py all --out DIR [--seconds 560]      every section, on two GPUs of one host where there are two
+    python3 steps.py all --out DIR [--seconds 900]      every section, on two GPUs of one host where there are two
     python3 steps.py model NAME --out DIR [--fp8] [--skew S] [--tp 2] [--grid short]
     python3 steps.py tables --out DIR                   matrix products and attention, kernel by kernel
     python3 steps.py transfer --out DIR                 copies between two GPUs
@@ -18,6 +18,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -143,7 +144,7 @@ def model(a):
     clock = Clock(Counters(int(os.environ.get("CUDA_VISIBLE_DEVICES", "0,1").split(",")[rank])), agree)
     shape = SHAPES[a.name]
     kind = ("-fp8" if a.fp8 else "") + (f"-skew{a.skew:g}" if a.skew else "")
-    out = File(a.out if rank == 0 else "/tmp", f"steps-{a.name}{kind}-tp{a.tp}", describe(
+    out = File(a.out if rank == 0 else tempfile.mkdtemp(), f"steps-{a.name}{kind}-tp{a.tp}", describe(
         model=a.name, tp=a.tp, shape=shape, weights="fp8, static scales" if a.fp8 else "bf16", routing_zipf_exponent=a.skew))
     if "E" in shape:
         check_experts()
@@ -286,10 +287,10 @@ def everything(a):
             t.join()
     two = torch.cuda.device_count() > 1
     if two:
-        pathlib.Path("/tmp/meet").unlink(missing_ok=True)
-        run("0,1", 200, "model", "qwen3-32b", "--tp", "2", "--meet", "/tmp/meet", ranks=2)
-    first = [(150, "model", "qwen3-8b"), (100, "model", "qwen3-32b", "--grid", "short"), (90, "tables"), (90, "model", "qwen3-32b", "--fp8", "--grid", "short")]
-    second = [(180, "model", "qwen3-30b-a3b"), (120, "model", "deepseek-v2-lite"), (90, "model", "qwen3-30b-a3b", "--skew", "1", "--grid", "short")]
+        for name in ("qwen3-32b", "qwen3-8b", "qwen3-30b-a3b", "llama-3.1-70b"):
+            run("0,1", 200, "model", name, "--tp", "2", "--meet", os.path.join(tempfile.mkdtemp(), "meet"), ranks=2)
+    first = [(150, "model", "qwen3-8b"), (150, "model", "mixtral-8x7b"), (100, "model", "qwen3-32b", "--grid", "short"), (90, "tables"), (90, "model", "qwen3-32b", "--fp8", "--grid", "short")]
+    second = [(180, "model", "qwen3-30b-a3b"), (150, "model", "qwen3-14b"), (120, "model", "deepseek-v2-lite"), (90, "model", "qwen3-30b-a3b", "--skew", "1", "--grid", "short")]
     if two:
         together(threading.Thread(target=queue, args=("0", *first)), threading.Thread(target=queue, args=("1", *second)))
         run("0,1", 40, "transfer")
@@ -302,7 +303,7 @@ if __name__ == "__main__":
     p.add_argument("section", choices=["all", "model", "tables", "transfer"])
     p.add_argument("name", nargs="?", choices=sorted(SHAPES))
     p.add_argument("--out", required=True)
-    p.add_argument("--seconds", type=float, default=560)
+    p.add_argument("--seconds", type=float, default=900)
     p.add_argument("--fp8", action="store_true")
     p.add_argument("--skew", type=float, default=0.0)
     p.add_argument("--tp", type=int, default=1)
