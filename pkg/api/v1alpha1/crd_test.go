@@ -221,6 +221,8 @@ func TestRefusals(t *testing.T) {
 		"port out of range":      {`signals: {direct: {ports: {decode: 70000}}}`, "spec.signals.direct.ports.decode", "less than or equal to 65535"},
 		"NATS over HTTP":         {`signals: {nats: {url: "http://nats:8222"}}`, "spec.signals.nats.url", "must be nats://host:port or tls://host:port, without user or password"},
 		"password in the URL":    {`signals: {nats: {url: "nats://me:secret@nats:4222"}}`, "spec.signals.nats.url", "without user or password"},
+		"stale after one":        {`metrics: {staleAfterIntervals: 1}`, "spec.metrics.staleAfterIntervals", "should be greater than or equal to 2"},
+		"zero for unknown":       {`metrics: {whenUnknown: Zero}`, "spec.metrics.whenUnknown", `supported values: "Error", "LastSafe"`},
 		"interval too short":     {`behavior: {interval: 100ms}`, "spec.behavior.interval", "behavior.interval must be at least 1s"},
 		"window below interval":  {`behavior: {interval: 1m, scaleDownWindow: 30s}`, "spec.behavior.scaleDownWindow", "behavior.scaleDownWindow must be at least behavior.interval"},
 		"window without a unit":  {`behavior: {scaleDownWindow: "300"}`, "spec.behavior.scaleDownWindow", "must be a positive duration"},
