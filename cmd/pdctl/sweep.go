@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/pdautoscaler/pdautoscaler/sim/report"
 	"github.com/pdautoscaler/pdautoscaler/sim/scenario"
 )
 
@@ -43,8 +44,10 @@ func (o *sweepOptions) check(s *simulateOptions) error {
 		return errors.New("--shards, --shard and --job-manifest are about a sweep: --sweep is missing")
 	case len(o.keys) == 0:
 		return nil
-	case s.requestsOut != "" || s.report != "":
-		return errors.New("--requests-out and --report are about one scenario, and --sweep simulates many: allowed is one of them")
+	case s.requestsOut != "":
+		return errors.New("--requests-out is about one scenario, and --sweep simulates many: allowed is one of them")
+	case s.report != "" && o.shards > 0:
+		return errors.New("--report draws a whole sweep, and a shard is a part of one: give it without --shards")
 	case s.file == "-" && s.trace == "-" || s.trace == "-":
 		return errors.New("--trace - can be read once, and --sweep simulates many times: give a file")
 	case o.shards < 0 || o.shards > 1000:
@@ -114,6 +117,11 @@ func (o *simulateOptions) runSweep(cmd *cobra.Command, env environment, output *
 			return usageError("%w", err)
 		}
 	}
+	if o.report != "" {
+		if err := writable(o.report); err != nil {
+			return usageError("--report: %w", err)
+		}
+	}
 	shard, err := s.Run(cmd.Context(), run)
 	if err != nil {
 		return usageError("%w", err)
@@ -121,15 +129,22 @@ func (o *simulateOptions) runSweep(cmd *cobra.Command, env environment, output *
 	if o.sweeps.shards > 0 {
 		return json.NewEncoder(env.stdout).Encode(shard) // one line, so that logs of many pods can be put together
 	}
-	return writeSweep(env.stdout, shard, output)
-}
-
-func writeSweep(w io.Writer, s *scenario.Shard, output *format) error {
-	report, err := s.Report()
+	result, err := shard.Report()
 	if err != nil {
 		return usageError("%w", err)
 	}
-	return output.write(w, report, report.Table)
+	if err := o.drawSweep(string(text), name, result); err != nil {
+		return usageError("--report: %w", err)
+	}
+	return output.write(env.stdout, result, result.Table)
+}
+
+// drawSweep writes the page, where one is asked for.
+func (o *simulateOptions) drawSweep(text, name string, r *scenario.SweepReport) error {
+	if o.report == "" {
+		return nil
+	}
+	return writeFile(o.report, func(w io.Writer) error { return report.WriteSweep(w, text, name, r) })
 }
 
 // progress says on a terminal how far a sweep is.
@@ -178,7 +193,11 @@ Exit codes: 0 joined; 2 a shard is missing, broken, or of another sweep.`,
 		if err != nil {
 			return usageError("%w", err)
 		}
-		return writeSweep(env.stdout, whole, output)
+		result, err := whole.Report()
+		if err != nil {
+			return usageError("%w", err)
+		}
+		return output.write(env.stdout, result, result.Table)
 	}
 	return cmd
 }

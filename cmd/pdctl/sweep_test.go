@@ -147,7 +147,9 @@ func TestSweepRefusesInOneSentence(t *testing.T) {
 		"which shard":    {"", []string{"simulate", "-f", file, "--sweep", "seed=1,2", "--shards", "2"}, "give --shard, or set JOB_COMPLETION_INDEX"},
 		"beyond":         {"", []string{"simulate", "-f", file, "--sweep", "seed=1,2", "--shards", "2", "--shard", "2"}, "shard 2 of 2"},
 		"many":           {"", []string{"simulate", "-f", file, "--sweep", "seed=1,2", "--shards", "2000"}, "--shards is 2000; allowed is 1 to 1000"},
-		"report":         {"", []string{"simulate", "-f", file, "--sweep", "seed=1,2", "--report", "x.html"}, "allowed is one of them"},
+		"report of one":  {"", []string{"simulate", "-f", file, "--sweep", "seed=1,2", "--report", "x.html", "--shards", "2"}, "give it without --shards"},
+		"requests":       {"", []string{"simulate", "-f", file, "--sweep", "seed=1,2", "--requests-out", "x.csv"}, "allowed is one of them"},
+		"report":         {"", []string{"simulate", "-f", file, "--sweep", "seed=1,2", "--report", filepath.Join(dir, "none", "x.html")}, "--report: open"},
 		"stdin":          {"", []string{"simulate", "-f", file, "--trace", "-", "--sweep", "seed=1,2"}, "give a file"},
 		"no values":      {"", []string{"simulate", "-f", file, "--sweep", "seed"}, `--sweep: "seed" is no sweep`},
 		"unknown key":    {"", []string{"simulate", "-f", file, "--sweep", "sed=1"}, "with sed=1: key sed is unknown"},
@@ -179,6 +181,12 @@ func TestSimulateDraws(t *testing.T) {
 	raw, err := os.ReadFile(page)
 	if err != nil || !strings.Contains(string(raw), "<h3>pdautoscaler</h3>") {
 		t.Errorf("%v, %d bytes", err, len(raw))
+	}
+	if _, stderr, code := pdctl(t, "", "simulate", "-f", filepath.Join(dir, "s.yaml"), "--report", page, "--sweep", "seed=1,2"); code != exitDone {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	if raw, err := os.ReadFile(page); err != nil || !strings.Contains(string(raw), "All seeds together") {
+		t.Errorf("the sweep's page: %v, %d bytes", err, len(raw))
 	}
 	if _, stderr, code := pdctl(t, "", "simulate", "-f", filepath.Join(dir, "s.yaml"), "--report", filepath.Join(dir, "none", "out.html")); code != exitUsage || !strings.Contains(stderr, "--report: open") {
 		t.Errorf("exit code %d: %s", code, stderr)

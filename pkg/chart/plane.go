@@ -97,7 +97,7 @@ func (p *Plane) writePoints(b *strings.Builder, h float64) {
 			anchor, dx = "end", -9
 		}
 		fmt.Fprintf(b, `<g class="point %s" tabindex="0" role="img" aria-label="%s"><title>%s</title>`, point.Class, escape(point.Says), escape(point.Says))
-		if math.Abs(heights[i]-y) > lineHeight {
+		if point.Name != "" && math.Abs(heights[i]-y) > lineHeight {
 			fmt.Fprintf(b, `<line x1="%[1]s%%" x2="%[1]s%%" y1="%[2]s" y2="%[3]s"/>`, decimal(100*x), decimal(y), decimal(heights[i]))
 		}
 		fmt.Fprintf(b, `<circle cx="%s%%" cy="%s" r="5"/><text x="%s%%" dx="%d" y="%s" text-anchor="%s">%s</text></g>`,
@@ -142,6 +142,9 @@ func (p *Plane) nameHeights(h float64) []float64 {
 }
 
 func (p *Plane) overlap(i, j int) bool {
+	if p.Points[i].Name == "" || p.Points[j].Name == "" {
+		return false
+	}
 	a0, a1 := p.extent(i)
 	b0, b1 := p.extent(j)
 	return a0 < b1 && b0 < a1

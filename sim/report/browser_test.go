@@ -1,13 +1,16 @@
 package report
 
 import (
+	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/pdautoscaler/pdautoscaler/sim/scenario"
 	"github.com/pdautoscaler/pdautoscaler/test/browser"
 )
 
@@ -63,5 +66,43 @@ func checkKeys(t *testing.T, b *browser.Browser) {
 	}
 	if !strings.Contains(read, "requests/s") || !strings.Contains(spoken, "prefill ready") {
 		t.Errorf("the slider reads %q and says %q", read, spoken)
+	}
+}
+
+// A sweep's page is looked at as well.
+func TestTheSweepsPageInABrowser(t *testing.T) {
+	b := browser.Start(t)
+	keys := []scenario.SweepKey{{Key: "budget.gpus", Values: []string{"12", "16"}}, {Key: "seed", Values: []string{"1", "2"}}}
+	short := strings.Replace(text, "duration: 1h", "duration: 10m", 1)
+	sweep, err := scenario.NewSweep([]byte(short), "swing.yaml", keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shard, err := sweep.Run(t.Context(), scenario.SweepOptions{Of: 1, Options: scenario.Options{Policies: []string{"static", "pdautoscaler"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := shard.Report()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page bytes.Buffer
+	if err := WriteSweep(&page, short, "swing.yaml", r); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "sweep.html")
+	if err := os.WriteFile(path, page.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, width := range []int{browser.Desk, browser.Telephone} {
+		b.Open("file://"+path, width, browser.Light)
+		seen := b.Look()
+		if rows := browser.Eval[int](b, `document.querySelectorAll("table.compare tbody tr").length`); seen.Charts != 2 || rows != 2*2+4*2 {
+			t.Errorf("%d px: %d charts and %d rows", width, seen.Charts, rows)
+		}
+		for _, fault := range append(seen.Faults(), b.Complaints()...) {
+			t.Errorf("%d px: %s", width, fault)
+		}
+		b.Keep(fmt.Sprintf("sweep-%d.png", width))
 	}
 }

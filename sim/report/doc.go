@@ -10,5 +10,6 @@
 //	timeline.go  one policy moment by moment
 //	panels.go    the panels of that time line
 //	picture.go   the same panels as one SVG file
+//	sweep.go     many scenarios that differ in some keys
 //	index.go     a page that leads to many
 package report

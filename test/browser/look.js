@@ -10,7 +10,7 @@
     const name = title ? title.textContent : c.outerHTML.slice(0, 60);
     if (box.width < 150 || box.height < 40) out.flat.push(`${name} is ${box.width} x ${box.height}`);
     if (!/^(img|group)$/.test(c.getAttribute("role")) || !title?.textContent || !says?.textContent) out.nameless.push(name);
-    for (const p of c.querySelectorAll(".line, .area")) if (!(p.getTotalLength() > 10)) out.flat.push(`${name}: ${p.getAttribute("class")}`);
+    for (const p of c.querySelectorAll(".line:not(.trail), .area")) if (!(p.getTotalLength() > 10)) out.flat.push(`${name}: ${p.getAttribute("class")}`);
   }
   const rgb = (text) => (text.match(/[\d.]+/g) || []).map(Number);
   const luminance = ([r, g, b]) => {
