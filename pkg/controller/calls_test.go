@@ -65,7 +65,7 @@ func TestCallsAreCounted(t *testing.T) {
 				})
 				return since
 			}
-			settled("idle rounds in a row", 5)
+			settled("idle rounds in a row", 8)
 
 			scale := func(a access) bool {
 				return a.verb == "patch" && (a.resource == "rolebasedgroupscalingadapters/scale" || a.resource == "rolebasedgroups")
@@ -78,7 +78,7 @@ func TestCallsAreCounted(t *testing.T) {
 				}
 				return nil
 			})
-			settled("rest after the surge", 3)
+			settled("rest after the surge", 12)
 			changed := 0
 			for _, d := range c.status().Decisions {
 				for _, role := range []v1alpha1.CountChange{d.Prefill, d.Decode} {
@@ -92,7 +92,7 @@ func TestCallsAreCounted(t *testing.T) {
 			}
 			since := calls.len()
 			c.eventually("more rounds", func() error {
-				if n := rounds(since); n < 6 {
+				if n := rounds(since); n < 8 {
 					return fmt.Errorf("%d rounds", n)
 				}
 				return nil

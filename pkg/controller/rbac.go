@@ -39,6 +39,10 @@ package controller
 //
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
 //
+// GPUs that pods take by resource claims.
+//
+// +kubebuilder:rbac:groups=resource.k8s.io,resources=resourceclaimtemplates,verbs=get
+//
 // What limits growth besides the budget.
 //
 // +kubebuilder:rbac:groups="",resources=resourcequotas,verbs=list;watch

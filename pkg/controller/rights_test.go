@@ -299,7 +299,7 @@ func (c *cluster) groups(w *workload.Workload) {
 	c.must(c.client.Create(t.Context(), &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "old", Namespace: c.namespace, Labels: map[string]string{"rolebasedgroup.workloads.x-k8s.io/name": "plain", "rolebasedgroup.workloads.x-k8s.io/role": "prefill"},
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: old, Kind: "Instance", Name: instance.GetName(), UID: instance.GetUID(), Controller: new(true)}}},
-		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "x", Image: "none", Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{workload.GPUResource: resource.MustParse("1")}}}}},
+		Spec: corev1.PodSpec{ResourceClaims: []corev1.PodResourceClaim{{Name: "more", ResourceClaimTemplateName: new("more")}}, Containers: []corev1.Container{{Name: "x", Image: "none", Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{workload.GPUResource: resource.MustParse("1")}}}}},
 	}))
 	target := workload.Target{Namespace: c.namespace, Group: "plain", Roles: map[planner.Role]string{planner.Prefill: "prefill", planner.Decode: "decode"}}
 	c.eventually("the pod of an older version", func() error {

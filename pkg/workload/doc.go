@@ -18,7 +18,8 @@
 //	              shows a smaller count while pods still terminate and hold
 //	              their GPUs; only a pod that is gone has freed them.
 //	ready         all pods of the instance (size of a leader-worker role) are.
-//	GPUs          of the resolved pod template, once per pod of the instance.
+//	GPUs          of the resolved pod template, once per pod of the instance;
+//	              limits of nvidia.com/gpu, or devices of claim templates.
 //	owner         controller references up from the pod to the UID of this
 //	              group. Labels alone would take the pods of a deleted group
 //	              of the same name for replicas.
@@ -33,7 +34,7 @@
 //	reading    versions.go, group.go, legacy.go (v1alpha1), scale.go (by
 //	           reference), optional.go (kinds that need not be there)
 //	seeing     observe.go, view.go (one role), owners.go, labels.go, replicas.go,
-//	           template.go (GPUs), startup.go (times), nodes.go and placement.go
+//	           template.go and claims.go (GPUs), startup.go (times), nodes.go and placement.go
 //	           (where pods may run), quota.go
 //	held       held.go (dependencies, coordination), gang.go, rollout.go,
 //	           adapter.go (not bound), writers.go (other autoscalers)

@@ -43,6 +43,9 @@ func (w *Workload) Observe(ctx context.Context, t Target, now time.Time) (Observ
 	if err != nil {
 		return Observation{}, err
 	}
+	if err := w.addClaims(ctx, t, now, s); err != nil {
+		return Observation{}, err
+	}
 	state.begin(s.o.UID)
 	state.pods = map[planner.Role][]candidate{}
 	for _, r := range scaledRoles {
@@ -292,7 +295,7 @@ func (s *sight) podsOf(t Target) []Pod {
 		pods = append(pods, Pod{
 			Role: r, Name: m.Name, Instance: m.instance, UID: m.UID, IP: m.Status.PodIP, Node: m.Spec.NodeName,
 			Ready: podReady(m.Pod) && !m.leaving, Terminating: m.leaving,
-			Leader: s.leader(m), GPUs: gpusOf(&m.Spec),
+			Leader: s.leader(m), GPUs: m.gpus(),
 		})
 	}
 	slices.SortStableFunc(pods, func(a, b Pod) int { return podOrder(a) - podOrder(b) })

@@ -151,11 +151,16 @@ func (w *Workload) readQueue(ctx context.Context, namespace, name string, now ti
 		}
 		return nil, err
 	}
+	return queueOf(u).left("Kueue's ClusterQueue " + clusterName), nil
+}
+
+// queueOf is nil where the object has another shape than is understood.
+func queueOf(u *unstructured.Unstructured) *clusterQueue {
 	queue := &clusterQueue{}
 	if runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, queue) != nil {
-		return nil, nil // another shape of it than is understood: not known
+		return nil
 	}
-	return queue.left("Kueue's ClusterQueue " + clusterName), nil
+	return queue
 }
 
 // clusterQueue is what is read of a ClusterQueue of Kueue.
@@ -182,8 +187,9 @@ type clusterQueue struct {
 	} `json:"status"`
 }
 
+// left is what the queue leaves, nil where it is not known.
 func (q *clusterQueue) left(what string) *Allowance {
-	if q.Spec.Cohort != "" || q.Spec.CohortName != "" {
+	if q == nil || q.Spec.Cohort != "" || q.Spec.CohortName != "" {
 		return nil
 	}
 	nominal, limited := 0, false

@@ -22,7 +22,12 @@ type member struct {
 	instance string
 	// leaving: the pod is on its way out.
 	leaving bool
+	// claimed are the GPUs that it takes by resource claims.
+	claimed int
 }
+
+// gpus are all that the pod holds.
+func (m *member) gpus() int { return gpusOf(&m.Spec) + m.claimed }
 
 // members lists the group's pods. The second result counts, per role, the pods
 // that carry the labels and belong to something else.
@@ -114,7 +119,7 @@ func groupReplicas(pods []member) []replica {
 func (r *replica) observe(want shape, rollout bool, desired int) planner.Replica {
 	out := planner.Replica{Name: r.name, State: r.state(want, rollout, desired), Node: r.pods[0].Spec.NodeName}
 	for i, pod := range r.pods {
-		out.GPUs += gpusOf(&pod.Spec)
+		out.GPUs += pod.gpus()
 		if pod.Spec.NodeName != r.pods[0].Spec.NodeName {
 			out.Node = "" // it spans nodes
 		}

@@ -59,6 +59,14 @@ type shape struct {
 	graceSeconds int64
 	// volumes that may hold weights, see volumesOf.
 	volumes []string
+	// specs are those of the pods that take resource claims; see claims.go.
+	specs []claimingPods
+}
+
+// claimingPods are pods of one template.
+type claimingPods struct {
+	pods int
+	spec *corev1.PodSpec
 }
 
 // add counts n pods of one template.
@@ -67,8 +75,13 @@ func (s *shape) add(n int, spec *corev1.PodSpec) {
 		return
 	}
 	gpus := gpusOf(spec)
-	if gpus > 0 && s.gpus == 0 {
-		s.place = placementOf(spec)
+	if claims := len(spec.ResourceClaims) > 0; gpus > 0 || claims {
+		if s.gpus == 0 && len(s.specs) == 0 {
+			s.place = placementOf(spec)
+		}
+		if claims {
+			s.specs = append(s.specs, claimingPods{n, spec})
+		}
 	}
 	s.pods += n
 	s.gpus += n * gpus

@@ -79,6 +79,7 @@ func (v *roleView) shapeByPods() {
 		one := shape{}
 		for _, pod := range r.pods {
 			one.add(1, &pod.Spec)
+			one.gpus += pod.claimed
 		}
 		if found.pods > 0 && (found.pods != one.pods || found.gpus != one.gpus) {
 			v.problem(ProblemGPUsUnknown, fmt.Sprintf("replicas of %s have %d pods with %d GPUs and %d pods with %d: what a new one takes is not known; set roles.%s.parallelism",
