@@ -144,3 +144,23 @@ func TestHPAHoldsOnUnknown(t *testing.T) {
 	})
 	c.must(c.deploymentHas("prefill", 6))
 }
+
+// An HPA may describe the PDAutoscaler as an object instead, by the custom metrics.
+func TestHPAOfTheObject(t *testing.T) {
+	c := newCluster(t)
+	_, err := c.cp.AddGPUNodes(t.Context(), 1, 0, "")
+	c.must(err)
+	c.serve()
+	c.plan("qwen", 4)
+	hpa := c.sampleHPA("qwen", "prefill", c.deployment("prefill"))
+	external := hpa.Spec.Metrics[0].External
+	hpa.Spec.Metrics = []autoscalingv2.MetricSpec{{Type: autoscalingv2.ObjectMetricSourceType, Object: &autoscalingv2.ObjectMetricSource{
+		DescribedObject: autoscalingv2.CrossVersionObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "PDAutoscaler", Name: "qwen"},
+		Metric:          external.Metric, Target: external.Target,
+	}}}
+	c.must(c.client.Create(t.Context(), hpa))
+	for _, n := range []int32{4, 11, 12, 2} {
+		c.plan("qwen", n)
+		c.eventually(fmt.Sprintf("the Deployment to have %d replicas", n), func() error { return c.deploymentHas("prefill", n) })
+	}
+}
