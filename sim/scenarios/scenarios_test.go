@@ -27,14 +27,7 @@ func TestGallery(t *testing.T) {
 		if h := report.HeadingOf(text, name); h.About == "" || h.Title == name {
 			t.Errorf("%s does not say what it shows", name)
 		}
-		f, err := scenario.Parse([]byte(text), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := scenario.Build(f, name, scenario.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := built(t, name)
 		if !slices.Contains(s.Policies, "pdautoscaler") || !slices.Contains(s.Policies, "oracle") || len(s.Policies) < 6 {
 			t.Errorf("%s compares %v", name, s.Policies)
 		}
@@ -44,40 +37,48 @@ func TestGallery(t *testing.T) {
 	}
 }
 
-// What the files say of their fixed pairs holds: it is the cheapest that keeps the objectives, and within the cap of the swing
-// none does, while the planner attains more than any.
-func TestFixedPairsAreWhatTheyAreSaidToBe(t *testing.T) {
-	for name, most := range map[string]float64{"steady": 1, "burst": 1, "failed-start": 1, "metrics-outage": 1, "swing": 0.9} {
-		text, err := Read(name)
+// The fixed pair of each scenario serves it, so that it is a measure for those that scale. Within the cap of the swing no pair
+// does, while the planner, which moves GPUs, attains more than any.
+func TestFixedPairs(t *testing.T) {
+	for _, name := range []string{"steady", "burst", "failed-start", "metrics-outage"} {
+		s := built(t, name, "static")
+		r, err := s.Run(t.Context(), time.Now, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := scenario.Parse([]byte(text), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := scenario.Build(f, name, scenario.Options{Policies: []string{"static"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		tuned, err := s.Frontier(t.Context(), time.Now, s.Setup.Spec.TTFT.Quantile)
-		if err != nil {
-			t.Fatal(err)
-		}
-		asWritten, err := s.Run(t.Context(), time.Now, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		best, got := tuned.Policies[0], asWritten.Policies[0]
-		if got.GPUHours != best.GPUHours || got.Attainment != best.Attainment || got.Attainment > most {
-			t.Errorf("%s: the pair attains %.4f on %.1f GPU-hours, the best fixed pair %.4f on %.1f; at most %v is said", name, got.Attainment, got.GPUHours, best.Attainment, best.GPUHours, most)
-		}
-		if name != "swing" {
-			continue
-		}
-		s.Policies = []string{"pdautoscaler"}
-		if own, err := s.Run(t.Context(), time.Now, nil); err != nil || own.Policies[0].Attainment <= best.Attainment || own.Policies[0].Moves == 0 {
-			t.Errorf("the planner: %v, %+v", err, own.Policies[0])
+		if got, want := r.Policies[0].Attainment, s.Setup.Spec.TTFT.Quantile; got < want {
+			t.Errorf("%s: the fixed pair attains %.4f, %v is asked for", name, got, want)
 		}
 	}
+	s := built(t, "swing", "static")
+	best, err := s.Frontier(t.Context(), time.Now, 0.95)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Policies = []string{"static", "pdautoscaler"}
+	r, err := s.Run(t.Context(), time.Now, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	most, fixed, own := best.Policies[0].Attainment, r.Policies[0].Attainment, r.Policies[1]
+	if most >= 0.9 || fixed != most || own.Attainment <= most || own.Moves == 0 {
+		t.Errorf("swing: pairs attain at most %.4f, that of the file %.4f; the planner %.4f with %d moves", most, fixed, own.Attainment, own.Moves)
+	}
+}
+
+func built(t *testing.T, name string, policies ...string) *scenario.Scenario {
+	t.Helper()
+	text, err := Read(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := scenario.Parse([]byte(text), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := scenario.Build(f, name, scenario.Options{Policies: policies})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
