@@ -37,7 +37,7 @@ test: control-plane ## Unit, property (1,000 cases a rule) and control-plane tes
 
 .PHONY: test-long
 test-long: control-plane ## The same with 10,000 cases a rule, and with the race detector
-	go test -race -shuffle=on -timeout 30m $(OTHERS) ./pkg/controller ./pkg/workload
+	PDAUTOSCALER_LONG=1 go test -race -shuffle=on -timeout 30m $(OTHERS) ./pkg/controller ./pkg/workload
 	go test -race -short -shuffle=on -timeout 30m $(PROPERTY) -rapid.checks=100
 	go test -shuffle=on -timeout 40m $(PROPERTY) -rapid.checks=$(LONG_CASES)
 
@@ -60,6 +60,10 @@ sim: ## Play the simulator's scenarios and draw a page for each in sim-report/
 accuracy: ## How far the model is from measurements and simulations (measurements need PDAUTOSCALER_DATA)
 	@go run ./cmd/pdctl accuracy
 	@go test -count=1 -v -run 'Bars|Simulation|Recorded' ./pkg/capacity | grep -E '_test.go|^(---|ok|FAIL)'
+
+.PHONY: e2e-metrics
+e2e-metrics: control-plane ## Real HPAs carry the plan out for the emulated service, about 2 minutes
+	PDAUTOSCALER_LONG=1 go test -count=1 -v -timeout 10m -run HPAs ./test/e2e | grep -vE '^=== (RUN|PAUSE|CONT)'
 
 .PHONY: e2e-signals
 e2e-signals: ## Hold a real Prometheus against the pods it reads (needs the package prometheus, or PDAUTOSCALER_PROMETHEUS)
