@@ -67,9 +67,8 @@ e2e-metrics: control-plane ## Real HPAs carry the plan out for the emulated serv
 
 .PHONY: e2e-signals
 e2e-signals: ## Hold a real Prometheus against the pods it reads (needs the package prometheus, or PDAUTOSCALER_PROMETHEUS)
-	go test -count=1 -v -timeout 10m ./test/signals | grep -vE '^=== (RUN|PAUSE|CONT)'
+	PDAUTOSCALER_E2E=1 go test -count=1 -v -timeout 10m ./test/signals | grep -vE '^=== (RUN|PAUSE|CONT)'
 	go test -count=1 -v -timeout 5m -run Prometheus ./cmd/gpu-agent | grep -vE '^=== (RUN|PAUSE|CONT)'
-	go test -count=1 -v -run Prometheus ./cmd/gpu-agent | grep -vE '^=== (RUN|PAUSE|CONT)'
 
 .PHONY: control-plane
 control-plane: ## Build the Kubernetes control plane that tests and demo run (once, 6-8 minutes)
