@@ -36,6 +36,10 @@ func TestRunningExample(t *testing.T) {
 	if took := o.Prefill.StartupSeconds; !took.Ok() || took.Value < 1 || took.Value > 20 {
 		t.Errorf("start-up of prefill %v, want a second or a little more", took)
 	}
+	// replicas of one role on one node: whichever was ready first read its weights cold
+	if s := o.Startup[prefill]; s.Total.Samples != 2 || s.Schedule.Samples != 2 || s.Pull.Samples != 2 || s.ColdLoad.Samples+s.WarmLoad.Samples != 2 || s.ColdLoad.Samples == 0 {
+		t.Errorf("start-up of prefill %+v, want two of each phase", s)
+	}
 	if o.Prefill.Held != "" || o.Prefill.Writer != "" || o.Prefill.Rollout || len(o.Problems) > 0 {
 		t.Errorf("held %q, writer %q, rollout %v, problems %v; want none", o.Prefill.Held, o.Prefill.Writer, o.Prefill.Rollout, o.Problems)
 	}
