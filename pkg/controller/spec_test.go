@@ -56,7 +56,7 @@ func TestPlannerSpec(t *testing.T) {
 		Service: capacity.Service{Prefill: replica("H200", 2), Decode: replica("H100", 4), TTFTEndsAt: capacity.EndsAtDecode, MaxSequences: 64},
 		TTFT:    capacity.Objective{Quantile: 0.99, Ms: 1500}, TPOT: capacity.Objective{Quantile: 0.95, Ms: 50},
 		BudgetGPUs: 12,
-		Behavior: planner.Behavior{IntervalSeconds: 10, DownWindowSeconds: 120, Headroom: 0.1, Tolerance: 0.15, MaxAgeSeconds: 60, StartupSeconds: 120,
+		Behavior: planner.Behavior{IntervalSeconds: 10, DownWindowSeconds: 60, Headroom: 0.1, Tolerance: 0.15, MaxAgeSeconds: 60, StartupSeconds: 120,
 			StartTimeoutSeconds: 900, BreachSeconds: 60},
 		Rebalance: planner.Rebalance{WindowSeconds: 60, DrainTimeoutSeconds: 600, StartTimeoutSeconds: 900, CooldownSeconds: 600},
 	}

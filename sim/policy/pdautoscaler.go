@@ -7,14 +7,14 @@ import (
 )
 
 // own is the project's planner: the very code of the controller, with its memory from decision to decision. Its knob is the
-// headroom that a person asks for (spec.behavior.headroomPercent): the scenario's at 1, and half of the knob's change more or less.
+// headroom that a person asks for (spec.behavior.headroomPercent): the scenario's at 1, and 0.7 of the knob's change more or less.
 type own struct {
 	spec   planner.Spec
 	memory planner.Memory
 	moved  int
 }
 
-const headroomPerKnob = 0.5
+const headroomPerKnob = 0.7
 
 func newPlanner(s *Setup) Policy {
 	p := &own{spec: s.Spec}

@@ -290,7 +290,7 @@ func (b *builder) behaviour() error {
 	if every < time.Second || every > time.Hour {
 		return fmt.Errorf("interval is %v; allowed is 1s to 1h", every)
 	}
-	tolerance, headroom := or(p.Tolerance, 0.05), or(p.Headroom, 0.1)
+	tolerance, headroom := or(p.Tolerance, 0.1), or(p.Headroom, 0.1)
 	if !(tolerance >= 0 && tolerance < 1) {
 		return fmt.Errorf("planner.tolerance is %v; allowed is a share from 0 to below 1", tolerance)
 	}
@@ -303,7 +303,7 @@ func (b *builder) behaviour() error {
 		return errors.New("readings.maxAge is 0s; allowed is above 0s")
 	}
 	b.out.Setup.Spec.Behavior = planner.Behavior{
-		IntervalSeconds: seconds(every), DownWindowSeconds: seconds(p.DownWindow.or(2 * time.Minute)), Headroom: headroom, Tolerance: tolerance,
+		IntervalSeconds: seconds(every), DownWindowSeconds: seconds(p.DownWindow.or(time.Minute)), Headroom: headroom, Tolerance: tolerance,
 		MaxAgeSeconds: seconds(maxAge), StartupSeconds: seconds(p.Startup.or(2 * time.Minute)), StartTimeoutSeconds: 900, BreachSeconds: 60,
 	}
 	b.out.Setup.Spec.Rebalance = planner.Rebalance{Enabled: or(p.Rebalance, true), WindowSeconds: 60, DrainTimeoutSeconds: 600,

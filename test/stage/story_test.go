@@ -46,7 +46,7 @@ func plannerSpec(cfg engine.Config) planner.Spec {
 	return planner.Spec{
 		Prefill: role, Decode: role, Service: cfg.Service, TTFT: Objectives.TTFT, TPOT: Objectives.TPOT, BudgetGPUs: BudgetGPUs,
 		Behavior: planner.Behavior{
-			IntervalSeconds: planner.Seconds(interval.Seconds()), DownWindowSeconds: planner.Seconds(scaleDownWindow.Seconds()), Headroom: 0.1, Tolerance: 0.05,
+			IntervalSeconds: planner.Seconds(interval.Seconds()), DownWindowSeconds: planner.Seconds(scaleDownWindow.Seconds()), Headroom: 0.1, Tolerance: 0.1,
 			MaxAgeSeconds: planner.Seconds(maxAge.Seconds()), StartupSeconds: planner.Seconds(coldStart.Seconds()),
 			StartTimeoutSeconds: planner.Seconds(startTimeout.Seconds()), BreachSeconds: planner.Seconds(breachTime.Seconds()),
 		},

@@ -9,9 +9,9 @@ type Behavior struct {
 	// +kubebuilder:default="10s"
 	Interval Duration `json:"interval,omitzero"`
 	// scaleDownWindow is how long fewer replicas must have been enough before a role goes down. Longer than the
-	// start-up time of a replica it costs more than the start-ups that it saves.
+	// start-up time of a replica it costs more than the start-ups that it saves; about half of it was best.
 	// +optional
-	// +kubebuilder:default="2m"
+	// +kubebuilder:default="1m"
 	ScaleDownWindow Duration `json:"scaleDownWindow,omitzero"`
 	// headroomPercent is the demand beyond what is expected that replicas are held
 	// for. What demand may do within one start-up time that no forecast sees has to
@@ -25,7 +25,7 @@ type Behavior struct {
 	// tolerancePercent is the extra demand that fewer replicas must hold before
 	// a role goes down. It separates the way up from the way down.
 	// +optional
-	// +kubebuilder:default=5
+	// +kubebuilder:default=10
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=99
 	TolerancePercent int32 `json:"tolerancePercent,omitempty"`

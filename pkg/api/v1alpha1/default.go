@@ -56,11 +56,11 @@ func (s *Signals) fillDefaults() {
 
 func (b *Behavior) fillDefaults() {
 	set(&b.Interval, Every(10*time.Second))
-	set(&b.ScaleDownWindow, Every(2*time.Minute))
+	set(&b.ScaleDownWindow, Every(time.Minute))
 	if b.HeadroomPercent == nil {
 		b.HeadroomPercent = new(int32(10))
 	}
-	set(&b.TolerancePercent, 5)
+	set(&b.TolerancePercent, 10)
 	set(&b.MaxAge, Every(time.Minute))
 	set(&b.StartupTime, Every(2*time.Minute))
 	set(&b.StartTimeout, Every(15*time.Minute))
