@@ -227,14 +227,20 @@ func FuzzParse(f *testing.F) {
 			if _, err := json.Marshal(s); err != nil {
 				t.Fatalf("%+v: %v", s, err)
 			}
-			for what, r := range map[string]planner.Reading{"demand": s.RequestsPerSecond, "input": s.InputTokens, "input SCV": s.InputSCV,
-				"output": s.OutputTokens, "output SCV": s.OutputSCV, "cached": s.CachedShare, "TTFT": s.TTFTMs.Reading, "TPOT": s.TPOTMs.Reading,
-				"prefill waiting": s.PrefillWaiting, "decode waiting": s.DecodeWaiting, "running": s.DecodeRunning, "KV": s.DecodeKVUse,
-				"fullest": s.DecodeKVUseMax, "tensor": s.PrefillTensorActive, "DRAM": s.DecodeDRAMActive} {
-				if r.State == planner.StateKnown && !r.Ok() || r.State == planner.StateUnknown && r.Why == "" || r.State == "" {
-					t.Fatalf("%s = %+v", what, r)
-				}
-			}
+			soundReadings(t, &s)
 		}
 	})
+}
+
+// soundReadings fails where a reading is neither known, zero nor unknown with its cause.
+func soundReadings(t *testing.T, s *planner.Signals) {
+	t.Helper()
+	for what, r := range map[string]planner.Reading{"demand": s.RequestsPerSecond, "input": s.InputTokens, "input SCV": s.InputSCV,
+		"output": s.OutputTokens, "output SCV": s.OutputSCV, "cached": s.CachedShare, "TTFT": s.TTFTMs.Reading, "TPOT": s.TPOTMs.Reading,
+		"prefill waiting": s.PrefillWaiting, "decode waiting": s.DecodeWaiting, "running": s.DecodeRunning, "KV": s.DecodeKVUse,
+		"fullest": s.DecodeKVUseMax, "tensor": s.PrefillTensorActive, "DRAM": s.DecodeDRAMActive} {
+		if r.State == planner.StateKnown && !r.Ok() || r.State == planner.StateUnknown && r.Why == "" || r.State == "" {
+			t.Fatalf("%s = %+v", what, r)
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -149,6 +150,11 @@ func decodeAnswer(body *io.LimitedReader, resp *http.Response) (*promAnswer, err
 		return nil, fmt.Errorf("the answer holds a %.80q where samples over time, a matrix, are needed", got.Data.ResultType)
 	}
 	answer := &promAnswer{series: got.Data.Result}
+	for i := range answer.series { // all do so, and nobody promises it
+		s := &answer.series[i]
+		slices.SortStableFunc(s.Values, func(a, b promValue) int { return a.at.Compare(b.at) })
+		slices.SortStableFunc(s.Histograms, func(a, b promHistogram) int { return a.at.Compare(b.at) })
+	}
 	switch {
 	case len(got.Warnings) > 0:
 		answer.partial = fmt.Sprintf("%.500s", strings.Join(got.Warnings, "; "))

@@ -21,6 +21,9 @@ func (v *promValue) UnmarshalJSON(data []byte) error {
 	data = bytes.TrimSpace(data)
 	seconds, rest, ok := bytes.Cut(bytes.Trim(data, "[]"), []byte(","))
 	rest = bytes.TrimSpace(rest)
+	if ok && string(rest) == "null" { // VictoriaMetrics writes what is not a number so
+		rest = []byte(`"NaN"`)
+	}
 	if !ok || len(rest) < 2 || rest[0] != '"' || rest[len(rest)-1] != '"' {
 		return errors.New("a sample is not a time and a value")
 	}
