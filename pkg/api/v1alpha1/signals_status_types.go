@@ -1,6 +1,6 @@
 package v1alpha1
 
-// ConditionGPUActivityKnown: the GPUs' activity is read; it is there where
+// ConditionGPUActivityKnown says that the GPUs' activity is read; it is there where
 // spec.signals.dcgm is set. Without it the model's load is not checked against the GPUs'.
 const ConditionGPUActivityKnown = "GPUActivityKnown"
 
