@@ -275,7 +275,9 @@ func (c *cluster) client() client.Client {
 	}
 	for _, kind := range []schema.GroupVersionKind{
 		modern.group(), modern.adapter(), modern.of(policyKind), roleSetGVK, instanceGVK, legacy.group(), legacy.adapter(),
-		scaledObjectKind, autoScalerKind, localQueueKind, clusterQueueKind, roleScalerGVK,
+		scaledObjectKind, autoScalerKind,
+		{Group: kueueGroup, Version: "v1beta1", Kind: "LocalQueue"}, {Group: kueueGroup, Version: "v1beta1", Kind: "ClusterQueue"},
+		{Group: kueueGroup, Version: "v1beta2", Kind: "LocalQueue"}, {Group: kueueGroup, Version: "v1beta2", Kind: "ClusterQueue"}, roleScalerGVK,
 	} {
 		scheme.AddKnownTypeWithName(kind, &unstructured.Unstructured{})
 		scheme.AddKnownTypeWithName(kind.GroupVersion().WithKind(kind.Kind+"List"), &unstructured.UnstructuredList{})

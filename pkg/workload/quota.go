@@ -23,13 +23,14 @@ import (
 
 const quotaResource = corev1.ResourceName("requests." + string(GPUResource))
 
-// Kueue's kinds, and the label by which a pod asks for one of its queues.
-var (
-	localQueueKind   = schema.GroupVersionKind{Group: "kueue.x-k8s.io", Version: "v1beta1", Kind: "LocalQueue"}
-	clusterQueueKind = schema.GroupVersionKind{Group: "kueue.x-k8s.io", Version: "v1beta1", Kind: "ClusterQueue"}
+// Kueue's group, the versions of it that are understood, and the label by which
+// a pod asks for one of its queues.
+const (
+	kueueGroup = "kueue.x-k8s.io"
+	queueLabel = "kueue.x-k8s.io/queue-name"
 )
 
-const queueLabel = "kueue.x-k8s.io/queue-name"
+var kueueVersions = []string{"v1beta1", "v1beta2"}
 
 // readQuotas returns what the tightest quota leaves, nil where none limits GPUs.
 func (w *Workload) readQuotas(ctx context.Context, t Target, now time.Time, s *sight) (*Allowance, error) {
@@ -133,25 +134,35 @@ func queuesOf(members []member) []string {
 // and nil, where that queue may borrow from others: then Kueue alone can tell,
 // and pods that wait for it show it.
 func (w *Workload) readQueue(ctx context.Context, namespace, name string, now time.Time) (*Allowance, error) {
-	local := &unstructured.Unstructured{}
-	local.SetGroupVersionKind(localQueueKind)
-	found, err := w.getOptional(ctx, now, client.ObjectKey{Namespace: namespace, Name: name}, local)
-	if err != nil {
-		return nil, fmt.Errorf("read LocalQueue %s/%s: %w", namespace, name, err)
-	}
-	clusterName, _, _ := unstructured.NestedString(local.Object, "spec", "clusterQueue")
-	if !found || clusterName == "" {
-		return nil, nil
-	}
-	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(clusterQueueKind)
-	if found, err = w.getOptional(ctx, now, client.ObjectKey{Name: clusterName}, u); err != nil || !found {
-		if err != nil {
-			err = fmt.Errorf("read ClusterQueue %s: %w", clusterName, err)
-		}
+	local, err := w.getKueue(ctx, now, "LocalQueue", client.ObjectKey{Namespace: namespace, Name: name})
+	if err != nil || local == nil {
 		return nil, err
 	}
-	return queueOf(u).left("Kueue's ClusterQueue " + clusterName), nil
+	clusterName, _, _ := unstructured.NestedString(local.Object, "spec", "clusterQueue")
+	if clusterName == "" {
+		return nil, nil
+	}
+	cluster, err := w.getKueue(ctx, now, "ClusterQueue", client.ObjectKey{Name: clusterName})
+	if err != nil || cluster == nil {
+		return nil, err
+	}
+	return queueOf(cluster).left("Kueue's ClusterQueue " + clusterName), nil
+}
+
+// getKueue reads an object of Kueue in a version that is served, nil where it is
+// not there or may not be read.
+func (w *Workload) getKueue(ctx context.Context, now time.Time, kind string, key client.ObjectKey) (*unstructured.Unstructured, error) {
+	for _, version := range kueueVersions {
+		u := &unstructured.Unstructured{}
+		u.SetGroupVersionKind(schema.GroupVersionKind{Group: kueueGroup, Version: version, Kind: kind})
+		switch found, err := w.getOptional(ctx, now, key, u); {
+		case err != nil:
+			return nil, fmt.Errorf("read %s %s: %w", kind, key, err)
+		case found:
+			return u, nil
+		}
+	}
+	return nil, nil
 }
 
 // queueOf is nil where the object has another shape than is understood.
