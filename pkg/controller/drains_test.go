@@ -228,6 +228,8 @@ func TestQuotaIsABudget(t *testing.T) {
 		"a quota that is more":    {&workload.Allowance{GPUs: 20, From: "ResourceQuota default/q"}, 12, 12, "WithinBudget"},
 		"a quota and no budget":   {&workload.Allowance{GPUs: 2, From: "ResourceQuota default/q"}, 0, 8, "WithinQuota"},
 		"a quota that is used up": {&workload.Allowance{GPUs: 0, From: "ResourceQuota default/q"}, 12, 6, "WithinQuota"},
+		// 0 would be no budget at all
+		"nothing held, nothing left": {&workload.Allowance{GPUs: 0, From: "ResourceQuota default/q"}, 0, 1, "WithinQuota"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, example(func(p *v1alpha1.PDAutoscaler) {
@@ -236,6 +238,11 @@ func TestQuotaIsABudget(t *testing.T) {
 				}
 			}))
 			w.service.quota = tc.quota
+			if tc.want == 1 {
+				w.service.shrink(planner.Prefill, 2)
+				w.service.shrink(planner.Decode, 1)
+				w.service.settle()
+			}
 			got := 0
 			w.decide = func(in planner.Input) (planner.Decision, planner.Memory) {
 				got = in.Spec.BudgetGPUs
