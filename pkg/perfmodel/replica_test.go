@@ -158,16 +158,17 @@ func TestTensorParallelGains(t *testing.T) {
 
 func TestStepTimesRiseWithWork(t *testing.T) {
 	r := mustReplica(t, "Qwen3-32B", "H200-SXM", Options{TP: 2})
+	atMost := func(a, b float64) bool { return a <= b*(1+1e-12) } // the last bits of sums of many terms are nobody's
 	rapid.Check(t, func(t *rapid.T) {
 		count := rapid.Float64Range(0, 1e6)
 		n, c, more := count.Draw(t, "n"), count.Draw(t, "c"), count.Draw(t, "more")
 		for name, rises := range map[string]bool{
-			"new tokens":    r.Prefill.StepMs(n+more, c) >= r.Prefill.StepMs(n, c),
-			"cached tokens": r.Prefill.StepMs(n, c+more) >= r.Prefill.StepMs(n, c),
-			"reuse saves":   r.Prefill.StepMs(n, more) <= r.Prefill.StepMs(n+more, 0)*(1+1e-12),
-			"sequences":     r.Decode.StepMs(n+more, c) >= r.Decode.StepMs(n, c),
-			"context":       r.Decode.StepMs(n, c+more) >= r.Decode.StepMs(n, c),
-			"transfer":      r.Transfer.Ms(n+more) >= r.Transfer.Ms(n),
+			"new tokens":    atMost(r.Prefill.StepMs(n, c), r.Prefill.StepMs(n+more, c)),
+			"cached tokens": atMost(r.Prefill.StepMs(n, c), r.Prefill.StepMs(n, c+more)),
+			"reuse saves":   atMost(r.Prefill.StepMs(n, more), r.Prefill.StepMs(n+more, 0)),
+			"sequences":     atMost(r.Decode.StepMs(n, c), r.Decode.StepMs(n+more, c)),
+			"context":       atMost(r.Decode.StepMs(n, c), r.Decode.StepMs(n, c+more)),
+			"transfer":      atMost(r.Transfer.Ms(n), r.Transfer.Ms(n+more)),
 		} {
 			if !rises {
 				t.Fatalf("%s: n %v, c %v, more %v", name, n, c, more)
