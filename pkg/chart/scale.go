@@ -12,12 +12,15 @@ type Scale interface {
 	Ticks() []float64
 }
 
+// tiny and huge bound what is drawn: beyond them a scale's steps would not be numbers.
+const tiny, huge = 1e-9, 1e15
+
 // linear goes from 0 to a round number.
 type linear struct{ top, step float64 }
 
 // Linear is a scale that holds 0 to most, with about four ticks.
 func Linear(most float64) Scale {
-	if !(most > 0) || math.IsInf(most, 1) {
+	if !(most >= tiny && most <= huge) { // nothing, or beyond what is drawn anywhere
 		most = 1
 	}
 	raw := most / 3.5
@@ -91,7 +94,6 @@ type logarithmic struct{ low, high float64 }
 
 // Logarithmic is a scale that holds least and most, over a factor of 4 at the least.
 func Logarithmic(least, most float64) Scale {
-	const tiny, huge = 1e-9, 1e15
 	if !(least >= tiny && least <= huge) {
 		least = 1
 	}

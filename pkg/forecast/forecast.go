@@ -42,6 +42,8 @@ const (
 	mostGrowth = 2
 	// A way's weight is its share of all squared errors to the power of -sharpness; least keeps that finite.
 	sharpness, least = 4, 1e-2
+	// rounding is the square of the errors, in shares of the largest value, that are those of the arithmetic.
+	rounding = 1e-24
 )
 
 // Ahead is the demand expected one horizon after now, between 0 and twice the largest recent value. It is false when no

@@ -76,7 +76,7 @@ func (p *past) ahead() float64 {
 			total += e * e
 		}
 	}
-	if !(total > 0) {
+	if !(total > rounding*p.largest*p.largest) {
 		return p.points[now].y // nothing to choose by, or nothing to choose from
 	}
 	expected, weights := 0.0, 0.0
