@@ -25,7 +25,7 @@ func TestLongLife(t *testing.T) {
 		}
 	})
 	for _, what := range []string{"up", "down", "move", "next phase", "over budget", "given up", "paused"} {
-		if met[what] == 0 {
+		if met[what] == 0 && !testing.Short() { // few cases are drawn then
 			t.Errorf("%q never happened", what)
 		}
 	}
