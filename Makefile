@@ -37,7 +37,7 @@ test: control-plane ## Unit, property (1,000 cases a rule) and control-plane tes
 
 .PHONY: test-long
 test-long: control-plane ## The same with 10,000 cases a rule, and with the race detector
-	PDAUTOSCALER_LONG=1 go test -race -shuffle=on -timeout 30m $(OTHERS) ./pkg/controller ./pkg/workload
+	go test -race -shuffle=on -timeout 30m $(OTHERS) ./pkg/controller ./pkg/workload
 	go test -race -short -shuffle=on -timeout 30m $(PROPERTY) -rapid.checks=100
 	go test -shuffle=on -timeout 40m $(PROPERTY) -rapid.checks=$(LONG_CASES)
 

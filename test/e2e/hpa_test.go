@@ -32,7 +32,7 @@ import (
 // decode all the same, within the same budget.
 func TestHPAsCarryOutThePlan(t *testing.T) {
 	if os.Getenv("PDAUTOSCALER_LONG") == "" {
-		t.Skip("takes 2 minutes: make e2e-metrics and make test-long run it (PDAUTOSCALER_LONG=1); a shorter loop is in pkg/metricsapi")
+		t.Skip("takes 2 minutes: make e2e-metrics runs it (PDAUTOSCALER_LONG=1); a shorter loop is in pkg/metricsapi")
 	}
 	load, err := story.Read(strings.NewReader(surges))
 	if err != nil {
