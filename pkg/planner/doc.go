@@ -20,5 +20,5 @@
 //	explain.go    the reasons, one sentence per role
 //
 // The rules it keeps are listed in rules.md beside this file and each is a
-// property test in rules_test.go.
+// property test in rules_test.go and rules_move_test.go.
 package planner
