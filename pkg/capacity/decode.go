@@ -260,7 +260,7 @@ func (d DecodePool) LoadFor(o Objective) float64 {
 	}
 	load = max(load, d.perMs*d.steps*d.step.ms(d.maxSeqs+1)/d.maxSeqs)
 	if d.context.mean > 0 {
-		held := d.kvTokens / d.context.mean
+		held := min(d.kvTokens/d.context.mean, largest) // more would overflow a step's squares
 		load = max(load, d.perMs*(d.steps*d.step.ms(held+1)+d.transfer)/held)
 	}
 	return load
