@@ -6,9 +6,11 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -29,7 +31,7 @@ func anyPanel(t *rapid.T) Panel {
 	steps := rapid.Bool().Draw(t, "steps")
 	return Panel{
 		Name: rapid.String().Draw(t, "name"), Unit: "u", Says: rapid.String().Draw(t, "says"), HeightPx: rapid.IntRange(0, 300).Draw(t, "height"),
-		Span:   Span{0, rapid.Float64Range(-10, 200).Draw(t, "to")},
+		Span:   Span{To: rapid.Float64Range(-10, 200).Draw(t, "to")},
 		Scale:  scales[rapid.SampledFrom([]string{"linear", "whole", "log", "nines"}).Draw(t, "scale")],
 		Bands:  []Band{{Class: "move", From: 20, To: 1e9, Words: `<2 GPUs & "more">`}},
 		Areas:  []Area{{Class: "prefill", Steps: steps, Low: low, High: high}, {Class: "soft", High: high}},
@@ -114,7 +116,7 @@ func commands(d string) (all []string) {
 
 // A step line and its area go over the same corners.
 func TestSteps(t *testing.T) {
-	p := Panel{Span: Span{0, 100}, Scale: linear{top: 4, step: 1}, HeightPx: 40}
+	p := Panel{Span: Span{To: 100}, Scale: linear{top: 4, step: 1}, HeightPx: 40}
 	values := func(v ...float64) []At {
 		var all []At
 		for i, v := range v {
@@ -150,7 +152,7 @@ func TestTimeAxis(t *testing.T) {
 		{86400, "0 2 h 4 h 6 h 8 h 10 h 12 h 14 h 16 h 18 h 20 h 22 h 24 h"},
 		{20 * 86400, "0 2 d 4 d 6 d 8 d 10 d 12 d 14 d 16 d 18 d 20 d"},
 	} {
-		s := Span{0, tc.to}
+		s := Span{To: tc.to}
 		all, step := s.moments()
 		var words []string
 		for _, m := range all {
@@ -178,5 +180,64 @@ func TestPlane(t *testing.T) {
 	}
 	if h := p.nameHeights(200); math.Abs(h[0]-h[1]) < lineHeight {
 		t.Errorf("names at %v and %v", h[0], h[1])
+	}
+}
+
+// The words of bands that follow one another closely stand below each other, and none leaves the plot.
+func TestBandWordsAreKeptApart(t *testing.T) {
+	words := "2 GPUs to decode" // about 96 px
+	p := Panel{Span: Span{To: 100}, Scale: Linear(1), HeightPx: 60, Bands: []Band{
+		{Class: "move", From: 50, To: 55, Words: words}, {Class: "move", From: 57, To: 60, Words: words}, {Class: "move", From: 95, To: 100, Words: words},
+	}}
+	all := func(widthPx float64) string {
+		var b strings.Builder
+		p.writeBandWords(&b, widthPx)
+		return b.String()
+	}
+	for _, tc := range []struct {
+		widthPx float64
+		want    []string
+	}{
+		{862, []string{`<text x="50%" dx="4" y="20" class="band-words move">`, `<text x="57%" dx="4" y="33" class="band-words move">`, `<text x="100%" dx="-4" y="20" class="band-words move" text-anchor="end">`}},
+		{3000, []string{`x="50%" dx="4" y="20"`, `x="57%" dx="4" y="20"`, `x="95%" dx="4" y="20"`}},
+	} {
+		got := all(tc.widthPx)
+		for _, want := range tc.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("%v px: %s is not in\n%s", tc.widthPx, want, got)
+			}
+		}
+	}
+	p.HeightPx = 20 // one row: what finds no place is left out
+	if n := strings.Count(all(862), words); n != 2 {
+		t.Errorf("%d texts in one row, want the first and the last", n)
+	}
+}
+
+// A span with a time of day has round times of day as ticks, wherever its second 0 lies.
+func TestTimesOfDay(t *testing.T) {
+	zero := time.Date(2026, 3, 1, 23, 47, 12, 0, time.UTC)
+	for _, tc := range []struct {
+		span Span
+		want []string
+	}{
+		{Span{To: 1500, Zero: zero}, []string{"23:50", "23:55", "00:00", "00:05", "00:10"}},
+		{Span{From: 10, To: 50, Zero: zero}, []string{"23:47:25", "23:47:30", "23:47:35", "23:47:40", "23:47:45", "23:47:50", "23:47:55", "23:48:00"}},
+		{Span{To: 5 * 86400, Zero: zero}, []string{"00:00", "12:00", "00:00", "12:00", "00:00", "12:00", "00:00", "12:00", "00:00", "12:00"}},
+	} {
+		at, step := tc.span.moments()
+		var got []string
+		for _, t := range at {
+			got = append(got, tc.span.clock(t, step))
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%+v has the ticks %q, want %q", tc.span, got, tc.want)
+		}
+	}
+	if got := (Span{Zero: zero}).Moment(48.2); got != "23:48:00" {
+		t.Errorf("48 s after 23:47:12 is %s", got)
+	}
+	if got := (Span{}).Moment(48.2); got != "0:48" {
+		t.Errorf("second 48 is %s", got)
 	}
 }

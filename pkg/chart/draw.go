@@ -3,12 +3,17 @@ package chart
 import (
 	"encoding/xml"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 const (
 	padTop    = 8 // so that what is drawn at the top is not cut
 	padBottom = 4
+	// bandWordsPx is between a band's edge and its words.
+	bandWordsPx = 4.0
 )
 
 func escape(words string) string {
@@ -22,7 +27,7 @@ func (p *Panel) SVG(id string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg class="chart" role="img" aria-labelledby="%[1]s-title %[1]s-says" width="100%%" height="%[2]s"><title id="%[1]s-title">%[3]s</title><desc id="%[1]s-says">%[4]s</desc>`,
 		escape(id), decimal(p.height()+padTop+padBottom), escape(p.heading()), escape(p.Says))
-	p.write(&b)
+	p.write(&b, narrowPlot)
 	b.WriteString("</svg>")
 	return b.String()
 }
@@ -35,11 +40,12 @@ func (p *Panel) heading() string {
 }
 
 // write draws the plot, as wide as the SVG element that it is in, and beside it what overflows that element.
-func (p *Panel) write(b *strings.Builder) {
+// Words are kept apart for a plot of the given width.
+func (p *Panel) write(b *strings.Builder, widthPx float64) {
 	p.writePlot(b)
 	p.writeTicks(b)
 	p.writeNames(b)
-	p.writeBandWords(b)
+	p.writeBandWords(b, widthPx)
 }
 
 func (p *Panel) writePlot(b *strings.Builder) {
@@ -99,11 +105,31 @@ func (p *Panel) writeNames(b *strings.Builder) {
 	}
 }
 
-// writeBandWords writes over each band what it is.
-func (p *Panel) writeBandWords(b *strings.Builder) {
+// writeBandWords writes over each band what it is, lower where the words would cover those of a band before it in a plot of
+// the given width. Where there is no room they are left out.
+func (p *Panel) writeBandWords(b *strings.Builder, widthPx float64) {
+	ends := make([]float64, max(1, int((p.height()-2)/lineHeight))) // of the words in each row, in pixels
+	for i := range ends {
+		ends[i] = math.Inf(-1)
+	}
 	for _, band := range p.Bands {
-		if band.Words != "" {
-			fmt.Fprintf(b, `<text x="%s%%" dx="4" y="%d" class="band-words %s">%s</text>`, decimal(100*p.Span.share(band.From)), padTop+12, band.Class, escape(band.Words))
+		if band.Words == "" {
+			continue
 		}
+		share, wide := p.Span.share(band.From), smallLetterPx*float64(utf8.RuneCountInString(band.Words))
+		from, anchor := share*widthPx+bandWordsPx, ""
+		if from+wide > widthPx && wide < widthPx {
+			share, from, anchor = 1, widthPx-wide-bandWordsPx, ` text-anchor="end"` // within the plot, not over its right end
+		}
+		row := slices.IndexFunc(ends, func(end float64) bool { return from >= end })
+		if row < 0 {
+			continue
+		}
+		ends[row] = from + wide + bandWordsPx
+		dx := bandWordsPx
+		if anchor != "" {
+			dx = -dx
+		}
+		fmt.Fprintf(b, `<text x="%s%%" dx="%s" y="%s" class="band-words %s"%s>%s</text>`, decimal(100*share), decimal(dx), decimal(padTop+12+lineHeight*float64(row)), band.Class, anchor, escape(band.Words))
 	}
 }

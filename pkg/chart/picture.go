@@ -33,7 +33,7 @@ func (p *Picture) Write(w io.Writer) error {
 		fmt.Fprintf(&b, `<text x="%d" y="%s" class="heading">%s<tspan class="unit" dx="7">%s</tspan></text>`, LeftPx, decimal(top+14), escape(panel.Name), escape(panel.Unit))
 		height := panel.height() + padTop + padBottom
 		fmt.Fprintf(&b, `<svg class="panel" x="%d" y="%s" width="%s" height="%s">`, LeftPx, decimal(top+nameHeight), decimal(width-LeftPx-RightPx), decimal(height))
-		panel.write(&b)
+		panel.write(&b, width-LeftPx-RightPx)
 		b.WriteString("</svg>\n")
 		top += nameHeight + height + panelGap
 	}

@@ -29,10 +29,12 @@ type Point struct {
 // XY is a place in a plane.
 type XY struct{ X, Y float64 }
 
-// narrowPlot is the width that names are kept apart for, in pixels, and letterPx that of a letter.
+// narrowPlot is the width that names are kept apart for, in pixels, and letterPx that of a letter, smallLetterPx of one of the
+// size that ticks and bands have.
 const (
-	narrowPlot = 230.0
-	letterPx   = 6.8
+	narrowPlot    = 230.0
+	letterPx      = 6.8
+	smallLetterPx = 6.0
 )
 
 // SVG draws the plane as wide as what holds it. Each point can have the focus.

@@ -5,10 +5,16 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Span is a stretch of time in seconds: the x axis of panels.
-type Span struct{ From, To float64 }
+type Span struct {
+	From, To float64
+	// Zero is the moment of second 0. Where it is set, moments are written as the time of day, in UTC, instead of as the
+	// time since.
+	Zero time.Time
+}
 
 // share is where a moment lies, 0 to 1.
 func (s Span) share(seconds float64) float64 {
@@ -29,10 +35,33 @@ func (s Span) moments() (all []float64, step float64) {
 	for (s.To-s.From)/step > most {
 		step *= 2
 	}
-	for t := math.Ceil(s.From/step) * step; t <= s.To+1e-9; t += step {
+	past := s.pastMidnight()
+	for t := math.Ceil((s.From+past)/step)*step - past; t <= s.To+1e-9; t += step {
 		all = append(all, t)
 	}
 	return all, step
+}
+
+// pastMidnight is how many seconds second 0 is after the last midnight, so that ticks are at round times of day.
+func (s Span) pastMidnight() float64 {
+	if s.Zero.IsZero() {
+		return 0
+	}
+	const day = 24 * time.Hour
+	return s.Zero.Sub(s.Zero.Truncate(day)).Seconds()
+}
+
+// at is the moment of a second.
+func (s Span) at(seconds float64) time.Time {
+	return s.Zero.UTC().Add(time.Duration(math.Round(seconds)) * time.Second)
+}
+
+// Moment writes a time to the second: the time of day where the span has one, else the time since its second 0.
+func (s Span) Moment(seconds float64) string {
+	if s.Zero.IsZero() {
+		return Moment(seconds)
+	}
+	return s.at(seconds).Format(time.TimeOnly)
 }
 
 // clock writes a moment as a tick of the given step.
@@ -40,6 +69,12 @@ func (s Span) clock(t, step float64) string {
 	whole := func(v float64, unit string) string { return strconv.FormatFloat(v, 'f', -1, 64) + unit }
 	n := int(math.Round(t))
 	switch {
+	case !s.Zero.IsZero() && math.Mod(step, 86400) == 0:
+		return s.at(t).Format("2 Jan")
+	case !s.Zero.IsZero() && math.Mod(step, 60) == 0:
+		return s.at(t).Format("15:04")
+	case !s.Zero.IsZero():
+		return s.at(t).Format(time.TimeOnly)
 	case n == 0:
 		return "0"
 	case math.Mod(step, 86400) == 0:

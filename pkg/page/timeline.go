@@ -125,7 +125,7 @@ func (t *Timeline) HTML() (template.HTML, error) {
 	}
 	view.Lanes, view.Decisions = t.lanes()
 	for i, at := range t.Times {
-		row := rowView{Seconds: at, Moment: chart.Moment(at)}
+		row := rowView{Seconds: at, Moment: t.Span.Moment(at)}
 		for c := range t.Columns {
 			row.Cells = append(row.Cells, t.Columns[c].text(i))
 		}
@@ -147,12 +147,12 @@ func (t *Timeline) lanes() (lanes []laneView, decisions []decisionView) {
 			if t.Span.To > t.Span.From {
 				share = min(max((e.Seconds-t.Span.From)/(t.Span.To-t.Span.From), 0), 1)
 			}
-			text := fmt.Sprintf("%s %s: %s", chart.Moment(e.Seconds), l.Name, e.What)
+			text := fmt.Sprintf("%s %s: %s", t.Span.Moment(e.Seconds), l.Name, e.What)
 			if e.Why != "" {
 				text += ". " + e.Why
 			}
 			out.Events = append(out.Events, eventView{e, strconv.FormatFloat(100*share, 'f', 2, 64), text})
-			decisions = append(decisions, decisionView{e, l.Name, chart.Moment(e.Seconds)})
+			decisions = append(decisions, decisionView{e, l.Name, t.Span.Moment(e.Seconds)})
 		}
 		lanes = append(lanes, out)
 	}
