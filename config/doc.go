@@ -7,6 +7,6 @@
 //	default/     all of it: kubectl apply -k config/default
 //	metricsapi/  the plan as metrics for HPAs: a component beside default/
 //	keda/        the plan for KEDA: another one
-//	samples/     PDAutoscalers to start from; in samples/hpa and samples/keda
-//	             with the objects that carry the plan out
+//	samples/     PDAutoscalers to start from; in the folders below with the
+//	             service that they scale, or what carries the plan out (hpa, keda)
 package config

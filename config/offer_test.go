@@ -23,7 +23,7 @@ func TestOfferSamples(t *testing.T) {
 	kubectl("wait", "--for=condition=Established", "crd/pdautoscalers.pdautoscaler.io", "crd/scaledobjects.keda.sh", "crd/triggerauthentications.keda.sh", "--timeout=30s")
 	for sample, want := range map[string][]string{
 		"samples/hpa":  {"pdautoscaler.pdautoscaler.io/dynamo-pd-hpa", "horizontalpodautoscaler.autoscaling/dynamo-pd-prefill", "horizontalpodautoscaler.autoscaling/dynamo-pd-decode"},
-		"samples/keda": {"pdautoscaler.pdautoscaler.io/dynamo-pd-keda", "scaledobject.keda.sh/dynamo-pd-prefill", "triggerauthentication.keda.sh/pdautoscaler"},
+		"samples/keda": {"pdautoscaler.pdautoscaler.io/dynamo-pd-keda", "scaledobject.keda.sh/dynamo-pd-prefill", "scaledobject.keda.sh/dynamo-pd-decode", "triggerauthentication.keda.sh/pdautoscaler"},
 	} {
 		got := strings.Fields(kubectl("apply", "-k", sample, "--validate=strict", "-o", "name"))
 		if len(got) != len(want) {
