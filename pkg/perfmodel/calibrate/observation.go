@@ -142,15 +142,45 @@ func phases(b perfmodel.Belief) map[Kind]*phase {
 	}
 }
 
-// prefillGradient is the sum over o's prompts, each taken at the mean length; the attention's square knows how they vary.
+// prefillGradient is the sum over o's prompts. Those of an interval are spread over lengths of its mean and variation: the
+// roof of short prompts makes the mean of their times more than the time of their mean.
 func prefillGradient(p perfmodel.Prefill, o Observation, g []float64) float64 {
 	prompts := max(o.Prompts, 1)
 	n, c := o.Tokens/prompts, o.CachedTokens/prompts
-	ms := p.Gradient(n, n*(n+2*c)*(1+o.LengthSCV), g)
+	attention := n * (n + 2*c) * (1 + o.LengthSCV)
+	ms := 0.0
+	if o.Prompts <= 1 || o.LengthSCV == 0 {
+		ms = p.Gradient(n, attention, g)
+	} else {
+		lengths := spreadLengths(o.LengthSCV)
+		var each [len(perfmodel.PrefillNames)]float64
+		clear(g)
+		for _, share := range lengths {
+			ms += p.Gradient(n*share, attention, each[:]) / float64(len(lengths))
+			for i, v := range each {
+				g[i] += v / float64(len(lengths))
+			}
+		}
+	}
 	for i := range g {
 		g[i] *= prompts
 	}
 	return ms * prompts
+}
+
+// spreadLengths are five lengths of equal weight whose mean is 1, of a lognormal distribution with the given squared
+// coefficient of variation: the middles of its fifths.
+func spreadLengths(scv float64) [5]float64 {
+	sigma := math.Sqrt(math.Log1p(min(scv, 20)))
+	lengths, sum := [5]float64{-1.2816, -0.5244, 0, 0.5244, 1.2816}, 0.0
+	for i, z := range lengths {
+		lengths[i] = math.Exp(sigma * z)
+		sum += lengths[i] / 5
+	}
+	for i := range lengths {
+		lengths[i] /= sum
+	}
+	return lengths
 }
 
 func (p *phase) noise(o Observation) float64 {
