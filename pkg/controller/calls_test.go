@@ -36,6 +36,7 @@ func (c *cluster) manage(o Options) *recorder {
 // A decision reaches the target in one call for each role that changes, and a
 // round that changes nothing writes nothing.
 func TestCallsAreCounted(t *testing.T) {
+	t.Parallel()
 	for name, adapters := range map[string]bool{"through adapters": true, "in the group": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -218,6 +218,7 @@ func (c *cluster) events(reason string) int {
 
 // A service whose metrics never answer takes its own time, not that of others.
 func TestSlowServiceDelaysNoOther(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, rbgfake.Example{})
 	c.demand(1, 500, 100)
 	s := c.standIn()
@@ -268,6 +269,7 @@ func TestSlowServiceDelaysNoOther(t *testing.T) {
 // the counts that the planner says are written, the budget is kept, and a move
 // whose leader was killed in the middle of it is finished by the next one.
 func TestLeaderKilledInMidMove(t *testing.T) {
+	t.Parallel()
 	const budget = 10
 	c := newCluster(t, rbgfake.Example{ReadyAfter: 300 * time.Millisecond, GoneAfter: 7 * time.Second})
 	c.demand(18, 3000, 100)
