@@ -46,7 +46,8 @@ const Listed = "LISTED"
 // resourceGPU is the name under which NVIDIA's device plugin offers GPUs.
 const resourceGPU corev1.ResourceName = "nvidia.com/gpu"
 
-func newEvent(eventType string, pod *corev1.Pod, roleLabel string, at time.Time) Event {
+// EventOf is what one event of one pod says; the type is one of a watch, or Listed. Held is left to a Ledger.
+func EventOf(eventType string, pod *corev1.Pod, roleLabel string, at time.Time) Event {
 	return Event{
 		At: at, Type: eventType, ResourceVersion: pod.ResourceVersion,
 		Pod: pod.Name, UID: string(pod.UID), Role: pod.Labels[roleLabel], Node: pod.Spec.NodeName,

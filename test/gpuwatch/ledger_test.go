@@ -88,7 +88,7 @@ func TestLedgerAddsUp(t *testing.T) {
 	})
 }
 
-func TestNewEvent(t *testing.T) {
+func TestEventOf(t *testing.T) {
 	gpus := func(n string) corev1.Container {
 		return corev1.Container{Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{resourceGPU: resource.MustParse(n)}}}
 	}
@@ -116,7 +116,7 @@ func TestNewEvent(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			tc.pod.Labels = map[string]string{"role": "decode"}
-			e := newEvent(tc.eventType, &tc.pod, "role", start)
+			e := EventOf(tc.eventType, &tc.pod, "role", start)
 			if e.State != tc.state || e.GPUs != tc.gpus || e.Role != "decode" {
 				t.Errorf("state %s, %d GPUs, role %q: want %s, %d, %q", e.State, e.GPUs, e.Role, tc.state, tc.gpus, "decode")
 			}

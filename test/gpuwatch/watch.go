@@ -92,7 +92,7 @@ func (w *Watcher) follow(ctx context.Context, events *watchtools.RetryWatcher) {
 }
 
 func (w *Watcher) add(eventType string, pod *corev1.Pod) error {
-	if err := w.out.Encode(w.Ledger.Add(newEvent(eventType, pod, w.roleLabel, w.now()))); err != nil {
+	if err := w.out.Encode(w.Ledger.Add(EventOf(eventType, pod, w.roleLabel, w.now()))); err != nil {
 		return fmt.Errorf("write the event of pod %s: %w", pod.Name, err)
 	}
 	return nil

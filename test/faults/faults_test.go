@@ -1,0 +1,172 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
+	"github.com/pdautoscaler/pdautoscaler/test/controlplane"
+)
+
+var (
+	seed      = flag.Uint64("faults.seed", 1, "the seed of the first sequence; the next ones count up")
+	sequences = flag.Int("faults.sequences", 2, "how many sequences are played")
+	steps     = flag.Int("faults.steps", 4, "how many steps each has")
+	parallel  = flag.Int("faults.parallel", 8, "how many are played at a time")
+	restarts  = flag.Int("faults.restarts", 0, "every so many sequences share a round in which the API server is restarted; 0 is none")
+	verbose   = flag.Bool("faults.verbose", false, "print what happened in sequences without a violation, too")
+)
+
+const systemNamespace = "pdautoscaler-system"
+
+// TestSequences plays sequences until all are through, and prints each with its faults and what was wrong.
+func TestSequences(t *testing.T) {
+	s := newSuite(t)
+	all := make([]*Sequence, *sequences)
+	for i := range all {
+		all[i] = new(Draw(*seed+uint64(i), *steps, s.ideal.planned))
+	}
+	var quiet, restarted []*Sequence
+	for i, sequence := range all {
+		if *restarts > 0 && i%*restarts == *restarts-1 {
+			restarted = append(restarted, sequence)
+		} else {
+			quiet = append(quiet, sequence)
+		}
+	}
+	began := time.Now()
+	reports := s.playAll(t.Context(), quiet, nil)
+	for group := range slices.Chunk(restarted, *parallel) {
+		reports = append(reports, s.playAll(t.Context(), group, func(ctx context.Context) error { return s.restart(ctx, group[0].Seed) })...)
+	}
+	s.print(t, reports, time.Since(began))
+}
+
+func newSuite(t *testing.T) *suite {
+	t.Helper()
+	s := &suite{cp: controlplane.ForTest(t), boundaries: map[string]int{}}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	scheme := runtime.NewScheme()
+	must(errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)))
+	var err error
+	s.client, err = client.New(s.cp.Config, client.Options{Scheme: scheme})
+	must(err)
+	if err := s.client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}}); err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatal(err)
+	}
+	must(s.cp.NamespaceReady(t.Context(), systemNamespace))
+	_, err = s.cp.Kubectl(t.Context(), "apply", "--server-side", "-k", "../../config/rbac")
+	must(err)
+	s.rights, err = s.cp.UserConfig("system:serviceaccount:"+systemNamespace+":pdautoscaler", "system:serviceaccounts", "system:serviceaccounts:"+systemNamespace)
+	must(err)
+	s.rights.UserAgent = "pdautoscaler"
+	s.ideal, err = newIdeal(autoscaler("none", false))
+	must(err)
+	s.history, err = Follow(context.WithoutCancel(t.Context()), s.cp.EtcdURL())
+	must(err)
+	t.Cleanup(func() {
+		if err := s.history.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// playAll plays sequences, several at a time, while something else may be done to all of them.
+func (s *suite) playAll(ctx context.Context, all []*Sequence, meanwhile func(context.Context) error) []Report {
+	reports := make([]Report, len(all))
+	room := make(chan struct{}, *parallel)
+	var running sync.WaitGroup
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failed := make(chan error, 1)
+	if meanwhile != nil {
+		go func() { failed <- meanwhile(ctx) }()
+	}
+	for i, sequence := range all {
+		room <- struct{}{}
+		running.Go(func() {
+			defer func() { <-room }()
+			reports[i] = s.play(ctx, sequence)
+		})
+	}
+	running.Wait()
+	cancel()
+	if meanwhile != nil {
+		if err := <-failed; err != nil && len(reports) > 0 {
+			reports[0].Violations = append(reports[0].Violations, err.Error())
+		}
+	}
+	return reports
+}
+
+// restart restarts the API server twice while sequences play.
+func (s *suite) restart(ctx context.Context, seed uint64) error {
+	r := rand.New(rand.NewPCG(seed, 2))
+	for range 2 {
+		if wait(ctx, milliseconds(r, 5000, 10000)) != nil {
+			return nil
+		}
+		if err := s.cp.Restart(ctx, controlplane.APIServer, milliseconds(r, 0, 3000)); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// print says what was played and fails for what was wrong.
+func (s *suite) print(t *testing.T, reports []Report, took time.Duration) {
+	t.Helper()
+	kinds := map[Kind]int{}
+	var settled []time.Duration
+	bad, excused, writes := 0, 0, 0
+	for i := range reports {
+		r := &reports[i]
+		for _, step := range r.Sequence.Steps {
+			if step.Fault != nil {
+				kinds[step.Fault.Kind]++
+			}
+		}
+		settled = append(settled, r.Settled)
+		excused += r.Excused
+		writes += r.Writes
+		if len(r.Violations) == 0 {
+			t.Logf("%s, after %s\n", r.Sequence, r.Settled.Round(100*time.Millisecond))
+			if *verbose {
+				t.Log(r.Trace)
+			}
+			continue
+		}
+		bad++
+		t.Errorf("%s\nVIOLATED:\n  %s\n%s\nagain: -faults.seed=%d -faults.sequences=1 -faults.steps=%d", r.Sequence, strings.Join(r.Violations, "\n  "), r.Trace, r.Sequence.Seed, *steps)
+	}
+	slices.Sort(settled)
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		t.Logf("%4d x %s", kinds[kind], kind)
+	}
+	for _, boundary := range slices.Sorted(maps.Keys(s.boundaries)) {
+		t.Logf("%4d x killed %s", s.boundaries[boundary], boundary)
+	}
+	t.Logf("%d sequences in %s, %d of them with violations; %d changes of a count, %d writes on their way when others took the GPUs; as planned after %s (median), %s at most",
+		len(reports), took.Round(time.Second), bad, writes, excused, settled[len(settled)/2].Round(100*time.Millisecond), settled[len(settled)-1].Round(100*time.Millisecond))
+}

@@ -1,0 +1,128 @@
+package faults
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+
+	"k8s.io/client-go/rest"
+)
+
+// lifeline is a controller's connection to the API server. Cut, nothing of the controller reaches the cluster any more, which
+// is all that the cluster sees of a process that was killed.
+type lifeline struct {
+	onDeath func(boundary string)
+
+	mu    sync.Mutex
+	dead  bool
+	cut   bool // for a while
+	armed int  // the write at which it dies, counted down
+	after bool
+}
+
+// errDead is what the dead hear.
+var errDead = errors.New("this controller was killed or cut off by the test")
+
+// through makes a configuration whose requests depend on the lifeline.
+func (l *lifeline) through(config *rest.Config) *rest.Config {
+	config = rest.CopyConfig(config)
+	config.QPS = -1
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &mortal{l, next} })
+	return config
+}
+
+// arm kills at the nth write from now, after it or before it.
+func (l *lifeline) arm(n int, after bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.armed, l.after = n, after
+}
+
+// sever cuts the connection, or mends it.
+func (l *lifeline) sever(cut bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = cut
+}
+
+func (l *lifeline) isDead() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dead
+}
+
+// begin lets a request pass or not, and says whether the controller dies before or after it.
+func (l *lifeline) begin(boundary string) (diesBefore, diesAfter bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dead || l.cut {
+		return false, false, errDead
+	}
+	if boundary == "" || l.armed == 0 {
+		return false, false, nil
+	}
+	l.armed--
+	return l.armed == 0 && !l.after, l.armed == 0 && l.after, nil
+}
+
+func (l *lifeline) die(boundary string) {
+	l.mu.Lock()
+	l.dead = true
+	l.mu.Unlock()
+	l.onDeath(boundary)
+}
+
+// mortal is the transport of one controller.
+type mortal struct {
+	*lifeline
+	next http.RoundTripper
+}
+
+func (m *mortal) RoundTrip(request *http.Request) (*http.Response, error) {
+	boundary := boundaryOf(request)
+	diesBefore, diesAfter, err := m.begin(boundary)
+	if err != nil {
+		return nil, err
+	}
+	if diesBefore {
+		m.die("before " + boundary)
+		return nil, errDead
+	}
+	response, err := m.next.RoundTrip(request)
+	if diesAfter {
+		m.die("after " + boundary)
+		if err == nil {
+			response.Body.Close()
+		}
+		return nil, errDead
+	}
+	return response, err
+}
+
+// boundaryOf names what a request writes, empty where it writes nothing that a decision consists of: leases, events and
+// questions about rights do not count.
+func boundaryOf(r *http.Request) string {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return ""
+	}
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	at := 2 // api/v1/
+	if parts[0] == "apis" {
+		at = 3
+	}
+	if len(parts) > at+1 && parts[at] == "namespaces" {
+		at += 2
+	}
+	if len(parts) <= at {
+		return ""
+	}
+	resource := parts[at]
+	if resource == "leases" || resource == "events" || strings.HasSuffix(resource, "reviews") {
+		return ""
+	}
+	if len(parts) > at+2 {
+		resource += "/" + parts[at+2]
+	}
+	return resource
+}
