@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -13,7 +14,9 @@ import (
 
 func main() {
 	signals, err := signalsPage()
-	for path, page := range map[string]string{"docs/metrics.md": metricsPage(), "docs/signals.md": signals} {
+	api, apiErr := apiPage()
+	err = errors.Join(err, apiErr)
+	for path, page := range map[string]string{"docs/api.md": api, "docs/metrics.md": metricsPage(), "docs/signals.md": signals} {
 		if err == nil {
 			err = os.WriteFile(path, []byte(page), 0o644)
 		}
