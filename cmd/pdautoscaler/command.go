@@ -28,6 +28,9 @@ const example = `  # in the cluster, two replicas of which one works
   pdautoscaler --kubeconfig ~/.kube/config --namespaces default \
     --metrics-bind-address 127.0.0.1:8080 --metrics-secure=false --log-format text
 
+  # the page at http://localhost:8444, through kubectl port-forward deploy/pdautoscaler 8444
+  pdautoscaler --leader-elect --page-bind-address 127.0.0.1:8444 --page-secure=false
+
   # the last decision, by someone who may get the path /debug/decisions/*
   curl -k -H "Authorization: Bearer $(kubectl create token me)" \
     "https://localhost:8443/debug/decisions/default/qwen3-32b?last=1"`
@@ -36,6 +39,7 @@ const example = `  # in the cluster, two replicas of which one works
 type settings struct {
 	kubeconfig    string
 	metricsSecure bool
+	pageSecure    bool
 	log           logSettings
 	options       controller.Options
 	offer         offer
@@ -80,9 +84,12 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 
 	f.StringSliceVar(&o.SignalHosts, "signal-hosts", nil, "hosts that PDAutoscalers may name as Prometheus, NATS or etcd, separated by commas, with * for a part of one and a port or none; without it any")
 
-	f.StringVar(&o.MetricsAddress, "metrics-bind-address", ":8443", "address of /metrics and /debug/decisions; empty for none")
+	f.StringVar(&o.MetricsAddress, "metrics-bind-address", ":8443", "address of /metrics and /debug/decisions; 0 for none")
 	f.BoolVar(&s.metricsSecure, "metrics-secure", true, "serve them over HTTPS, to those whom the API server knows and allows; false needs a loopback address")
 	f.StringVar(&o.MetricsCertDir, "metrics-cert-dir", "", "directory of tls.crt and tls.key for them; without it a self-signed certificate")
+	f.StringVar(&o.PageAddress, "page-bind-address", "0", "address of the page that shows what is seen and decided, such as :8444; 0 for none")
+	f.BoolVar(&s.pageSecure, "page-secure", true, "serve it over HTTPS, to those whom the API server knows and allows; false needs a loopback address, for kubectl port-forward")
+	f.StringVar(&o.PageCertDir, "page-cert-dir", "", "directory of tls.crt and tls.key for it; without it a self-signed certificate")
 	f.StringVar(&o.ProbeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; empty for none")
 
 	f.BoolVar(&o.LeaderElection.Enabled, "leader-elect", false, "work only while holding the lease "+controller.LeaderElectionID)
@@ -114,7 +121,12 @@ func (s *settings) run(ctx context.Context, stderr io.Writer) error {
 	if err := s.offer.check(); err != nil {
 		return err
 	}
-	s.options.MetricsInsecure = !s.metricsSecure
+	s.options.MetricsInsecure, s.options.PageInsecure = !s.metricsSecure, !s.pageSecure
+	for _, address := range []*string{&s.options.PageAddress, &s.options.MetricsAddress} {
+		if *address == "0" {
+			*address = ""
+		}
+	}
 	mgr, err := controller.NewManager(config, s.options)
 	if err != nil {
 		return err

@@ -13,7 +13,8 @@
 //	finish.go     what is left of a move when the resource is deleted
 //	status.go     what a person sees (conditions.go), written only if it changed
 //	              (changed.go)
-//	events.go, metrics.go, debug.go: the same for events, Prometheus and replay
+//	events.go, metrics.go, debug.go, page.go: the same for events, Prometheus,
+//	              replay and the page (serving.go is its server)
 //
 // What it knows: Kubernetes, the resource, and the order of these steps. What
 // it must never know: why a count should change (pkg/planner), how a metric is

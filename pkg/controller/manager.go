@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -29,6 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
+	"github.com/pdautoscaler/pdautoscaler/pkg/live"
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 	"github.com/pdautoscaler/pdautoscaler/pkg/workload"
 )
@@ -71,6 +73,16 @@ type Options struct {
 	MetricsInsecure bool
 	// MetricsCertDir holds tls.crt and tls.key; empty is a self-signed certificate.
 	MetricsCertDir string
+
+	// PageAddress is the host:port of the page (pkg/live); empty is none.
+	PageAddress string
+	// PageInsecure serves it over plain HTTP to everyone who can connect. It is
+	// refused unless PageAddress is a loopback address, which is what kubectl
+	// port-forward connects to.
+	PageInsecure bool
+	// PageCertDir holds tls.crt and tls.key; empty is a self-signed certificate.
+	PageCertDir string
+
 	// ProbeAddress is the host:port of /healthz and /readyz; empty is none.
 	ProbeAddress string
 
@@ -101,6 +113,10 @@ func NewManager(config *rest.Config, o Options) (manager.Manager, error) {
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
+	metrics, cert, err := o.metrics()
+	if err != nil {
+		return nil, err
+	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme,
 		Cache:  o.cache(),
@@ -108,7 +124,7 @@ func NewManager(config *rest.Config, o Options) (manager.Manager, error) {
 			// One ConfigMap is needed, not all of the cluster.
 			DisableFor: []client.Object{&corev1.ConfigMap{}},
 		}},
-		Metrics:                       o.metrics(),
+		Metrics:                       metrics,
 		HealthProbeBindAddress:        offIfEmpty(o.ProbeAddress),
 		LeaderElection:                o.LeaderElection.Enabled,
 		LeaderElectionID:              LeaderElectionID,
@@ -122,7 +138,7 @@ func NewManager(config *rest.Config, o Options) (manager.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the manager could not be made: %w", err)
 	}
-	return mgr, o.addTo(mgr)
+	return mgr, errors.Join(cert.watch(mgr), o.addTo(mgr))
 }
 
 // addTo adds the controller, its debug pages and its probes to a manager.
@@ -160,6 +176,13 @@ func (o Options) addTo(mgr manager.Manager) error {
 	}
 	if o.MetricsAddress != "" {
 		if err := mgr.AddMetricsServerExtraHandler(DecisionsPath, c.DecisionsHandler()); err != nil {
+			return err
+		}
+	}
+	if o.PageAddress != "" {
+		board := live.NewBoard()
+		c.page = board
+		if err := o.addPage(mgr, board); err != nil {
 			return err
 		}
 	}
@@ -218,19 +241,33 @@ func (o Options) check() error {
 	if err := checkHostPatterns(o.SignalHosts); err != nil {
 		return err
 	}
-	if o.MetricsInsecure && o.MetricsAddress != "" {
-		host, _, err := net.SplitHostPort(o.MetricsAddress)
-		if err != nil {
-			return fmt.Errorf("the metrics address %q is not host:port", o.MetricsAddress)
-		}
-		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			return fmt.Errorf("the metrics address is %q: without authentication only a loopback address such as 127.0.0.1:8080 is allowed", o.MetricsAddress)
+	for _, port := range []struct {
+		what, address string
+		insecure      bool
+	}{{"metrics", o.MetricsAddress, o.MetricsInsecure}, {"page", o.PageAddress, o.PageInsecure}} {
+		if err := checkAddress(port.what, port.address, port.insecure); err != nil {
+			return err
 		}
 	}
 	l := o.LeaderElection
 	lease, renew, retry := orDefault(l.LeaseDuration, DefaultLeaseDuration), orDefault(l.RenewDeadline, DefaultRenewDeadline), orDefault(l.RetryPeriod, DefaultRetryPeriod)
 	if l.Enabled && !(lease > renew && renew > retry && retry > 0) {
 		return fmt.Errorf("leader election: the lease is %s, the renew deadline %s and the retry period %s: allowed is lease > renew deadline > retry period > 0", lease, renew, retry)
+	}
+	return nil
+}
+
+// checkAddress refuses to serve everyone who can connect from elsewhere.
+func checkAddress(what, address string, insecure bool) error {
+	if address == "" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("the %s address %q is not host:port", what, address)
+	}
+	if ip := net.ParseIP(host); insecure && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("the %s address is %q: without authentication only a loopback address such as 127.0.0.1:8080 is allowed", what, address)
 	}
 	return nil
 }
@@ -247,12 +284,15 @@ func (o Options) cache() cache.Options {
 	return options
 }
 
-func (o Options) metrics() metricsserver.Options {
-	s := metricsserver.Options{BindAddress: offIfEmpty(o.MetricsAddress), CertDir: o.MetricsCertDir}
-	if !o.MetricsInsecure {
-		s.SecureServing, s.FilterProvider = true, filters.WithAuthenticationAndAuthorization
+// metrics are the options of the metrics server, and its certificate where it speaks TLS.
+func (o Options) metrics() (metricsserver.Options, certificate, error) {
+	s := metricsserver.Options{BindAddress: offIfEmpty(o.MetricsAddress)}
+	if o.MetricsInsecure || o.MetricsAddress == "" {
+		return s, certificate{}, nil
 	}
-	return s
+	cert, err := newCertificate("the directory of the metrics' certificate", o.MetricsCertDir)
+	s.SecureServing, s.FilterProvider, s.TLSOpts = true, filters.WithAuthenticationAndAuthorization, []func(*tls.Config){cert.use}
+	return s, cert, err
 }
 
 // offIfEmpty: controller-runtime takes an empty address for its own default.

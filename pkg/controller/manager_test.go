@@ -17,6 +17,9 @@ func TestOptionsAreChecked(t *testing.T) {
 		"metrics for the whole net":   {Options{MetricsInsecure: true, MetricsAddress: "0.0.0.0:8080"}, "only a loopback address"},
 		"metrics on a name":           {Options{MetricsInsecure: true, MetricsAddress: "metrics.example:8080"}, "only a loopback address"},
 		"metrics without port":        {Options{MetricsInsecure: true, MetricsAddress: "127.0.0.1"}, "host:port"},
+		"page for everyone":           {Options{PageAddress: ":8444", PageInsecure: true}, "the page address is \":8444\": without authentication only a loopback address"},
+		"page without a port":         {Options{PageAddress: "localhost"}, `the page address "localhost" is not host:port`},
+		"metrics without certificate": {Options{MetricsAddress: "127.0.0.1:0", MetricsCertDir: "/does/not/exist"}, "the directory of the metrics' certificate is /does/not/exist: want tls.crt and tls.key in it"},
 		"negative concurrency":        {Options{Concurrency: -1}, "concurrency is -1"},
 		"lease shorter than deadline": {Options{LeaderElection: LeaderElection{Enabled: true, LeaseDuration: time.Second}}, "lease > renew deadline"},
 	} {
@@ -38,8 +41,8 @@ func TestOptionsAreChecked(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if o := (Options{MetricsAddress: ":8443"}).metrics(); !o.SecureServing || o.FilterProvider == nil {
-		t.Error("the metrics are served without authentication")
+	if o, cert, err := (Options{MetricsAddress: ":8443"}).metrics(); err != nil || !o.SecureServing || o.FilterProvider == nil || cert.get == nil {
+		t.Errorf("the metrics are served without authentication (%v)", err)
 	}
 }
 

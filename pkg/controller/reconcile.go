@@ -25,6 +25,7 @@ type Reconciler struct {
 	newCollector NewCollector
 	recorder     Recorder
 	metrics      *Metrics
+	page         watcher // nil without a page
 	clock        clock.PassiveClock
 	decide       func(planner.Input) (planner.Decision, planner.Memory)
 	store        *store
@@ -148,5 +149,8 @@ func (c *Reconciler) forget(request reconcile.Request) {
 		c.workload.Forget(svc.target)
 	}
 	c.metrics.forget(request.Namespace, request.Name)
+	if c.page != nil {
+		c.page.Forget(request.Namespace, request.Name)
+	}
 	ctrl.Log.WithName("controller").Info("PDAutoscaler is gone; its target keeps its replicas", "namespace", request.Namespace, "name", request.Name)
 }

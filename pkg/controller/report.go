@@ -20,6 +20,7 @@ func (c *Reconciler) report(ctx context.Context, r *round) {
 		r.statusError = c.release(ctx, r)
 	}
 	c.metrics.observe(r)
+	c.show(r)
 	c.announce(r)
 	switch {
 	case r.refused != nil:

@@ -7,8 +7,9 @@
 // A page is one file: style and script are in it, nothing is loaded. Light or dark is the viewer's preference. Without script
 // every number is in a table below its picture; the script only reads that table out at the pointer, so nothing is written twice.
 //
-//	document.go  the whole page
+//	document.go  the whole page, and one that a server keeps up to date
 //	timeline.go  panels over one time axis, lanes of decisions, the table of the same numbers
 //	page.css     how it looks, beyond package chart's rules
 //	page.js      reading off a moment, and keys
+//	live.js      asking for what has changed
 package page

@@ -69,21 +69,27 @@ func (e *Explanation) heading(now time.Time) string {
 func (r *RoleExplanation) text(b *strings.Builder) {
 	wrap(b, r.Sentence, "")
 	const indent = "  "
-	wrap(b, r.latencySentence(), indent)
-	wrap(b, r.loadSentence(), indent)
+	wrap(b, r.LatencySentence(), indent)
+	wrap(b, r.LoadSentence(), indent)
 	for _, s := range r.Steps {
 		wrap(b, s.Sentence, indent)
 	}
-	switch {
-	case r.BindingMeans != "":
-		wrap(b, fmt.Sprintf("Bound by %s: %s.", r.Binding, r.BindingMeans), indent)
-	case r.Binding != "":
-		wrap(b, fmt.Sprintf("Bound by %s.", r.Binding), indent)
-	}
+	wrap(b, r.BoundSentence(), indent)
 }
 
-// latencySentence sets the objective, what was observed and what is predicted side by side.
-func (r *RoleExplanation) latencySentence() string {
+// BoundSentence names what bound the count, and says it in words.
+func (r *RoleExplanation) BoundSentence() string {
+	switch {
+	case r.BindingMeans != "":
+		return fmt.Sprintf("Bound by %s: %s.", r.Binding, r.BindingMeans)
+	case r.Binding != "":
+		return fmt.Sprintf("Bound by %s.", r.Binding)
+	}
+	return ""
+}
+
+// LatencySentence sets the objective, what was observed and what is predicted side by side.
+func (r *RoleExplanation) LatencySentence() string {
 	l := &r.Latency
 	if l.ObjectiveMs <= 0 {
 		return ""
@@ -137,7 +143,8 @@ func predicted(ms *float64, overloaded bool, replicas int) string {
 	return ""
 }
 
-func (r *RoleExplanation) loadSentence() string {
+// LoadSentence sets the demand beside what the ready replicas can do; it is empty where either is not known.
+func (r *RoleExplanation) LoadSentence() string {
 	if r.Load == nil || r.DemandPerSecond == nil || *r.DemandPerSecond <= 0 {
 		return ""
 	}

@@ -33,7 +33,7 @@ func TestLatencySentence(t *testing.T) {
 			"p95 TTFT: objective 2000 ms, observed 9000 ms; with 1 the queue would grow without end, and with 2 too."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := c.role.latencySentence(); got != c.want {
+			if got := c.role.LatencySentence(); got != c.want {
 				t.Errorf("it says\n%s\nand should say\n%s", got, c.want)
 			}
 		})
