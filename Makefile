@@ -56,6 +56,10 @@ bench: ## Run the benchmarks
 sim: ## Play the simulator's scenarios and draw a page for each in sim-report/
 	@go run ./sim/scenarios/cmd/gallery -out sim-report
 
+.PHONY: figures
+figures: ## Draw the figures of docs/concepts.md anew (needs PDAUTOSCALER_DATA)
+	@go run ./docs/figures
+
 .PHONY: accuracy
 accuracy: ## How far the model is from measurements and simulations (measurements need PDAUTOSCALER_DATA)
 	@go run ./cmd/pdctl accuracy
