@@ -1,0 +1,150 @@
+package conformance
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// news tells when something has changed in a namespace, and keeps every version of every object that was seen.
+type news struct {
+	stop func()
+
+	mu      sync.Mutex
+	waiting []chan struct{}
+	history map[string][]unstructured.Unstructured // by kind
+}
+
+// watch begins to listen. Where a kind is not served there is nothing to hear.
+func (t *trial) watch() {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	n := &news{history: map[string][]unstructured.Unstructured{}, stop: func() { cancel(); running.Wait() }}
+	kinds := []schema.GroupVersionKind{podKind, corev1.SchemeGroupVersion.WithKind("Event"), corev1.SchemeGroupVersion.WithKind("ServiceAccount")}
+	for _, gvk := range []schema.GroupVersionKind{rbg(t.api, kindGroup), rbg(t.api, kindAdapter), rbg(t.api, kindInstanceSet), rbg(t.api, kindInstance), statefulSetKind, podGroupKind} {
+		if t.serves(gvk) {
+			kinds = append(kinds, gvk)
+		}
+	}
+	for _, kind := range kinds {
+		running.Go(func() { n.listen(ctx, t.client, kind, t.ns) })
+	}
+	t.news = n
+}
+
+// listen watches one kind until the context ends, anew whenever the server ends it.
+func (n *news) listen(ctx context.Context, c client.WithWatch, kind schema.GroupVersionKind, namespace string) {
+	for ctx.Err() == nil {
+		w, err := c.Watch(ctx, listOf(kind), client.InNamespace(namespace))
+		if err != nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second): // the server may be away
+			}
+			continue
+		}
+		for event := range w.ResultChan() {
+			n.note(kind, event)
+		}
+		w.Stop()
+	}
+}
+
+func (n *news) note(kind schema.GroupVersionKind, event watch.Event) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if u, ok := event.Object.(*unstructured.Unstructured); ok && event.Type != watch.Error {
+		n.history[kind.Kind] = append(n.history[kind.Kind], *u)
+	}
+	for _, waiting := range n.waiting {
+		close(waiting)
+	}
+	n.waiting = nil
+}
+
+// next is closed at the next change.
+func (n *news) next() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	waiting := make(chan struct{})
+	n.waiting = append(n.waiting, waiting)
+	return waiting
+}
+
+// seen returns every version of one object, in order.
+func (n *news) seen(kind, name string) []unstructured.Unstructured {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var out []unstructured.Unstructured
+	for _, u := range n.history[kind] {
+		if u.GetName() == name {
+			out = append(out, u)
+		}
+	}
+	return out
+}
+
+// heartbeat is how often a check is tried where no change is heard: a watch may be late, and a check may look elsewhere.
+const heartbeat = time.Second
+
+// wait tries a check at every change until it passes; at the end of the context the last answer is returned.
+func (n *news) wait(ctx context.Context, check func() error) error {
+	for {
+		changed := n.next()
+		err := check()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-changed:
+		case <-time.After(heartbeat):
+		}
+	}
+}
+
+// eventually waits until a check passes and fails the trial where it does not.
+func (t *trial) eventually(what string, check func() error) {
+	t.Helper()
+	if err := t.within(t.timeout, check); err != nil {
+		t.Fatalf("waited %s for %s: %v\n%s", t.timeout, what, err, t.describe())
+	}
+}
+
+// within waits for a check and returns its last answer.
+func (t *trial) within(d time.Duration, check func() error) error {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	return t.news.wait(ctx, check)
+}
+
+// stays makes sure that a check goes on passing, at every change, for as long as a controller might take to break it.
+func (t *trial) stays(what string, check func() error) {
+	t.Helper()
+	var broken error
+	ctx, cancel := context.WithTimeout(t.Context(), t.settle)
+	defer cancel()
+	_ = t.news.wait(ctx, func() error {
+		if broken = check(); broken != nil {
+			return nil // it is over
+		}
+		return errStill
+	})
+	if broken != nil {
+		t.Fatalf("%s: %v\n%s", what, broken, t.describe())
+	}
+}
+
+type still struct{}
+
+func (still) Error() string { return "as it was" }
+
+// errStill keeps a wait going while nothing has changed.
+var errStill = still{}
