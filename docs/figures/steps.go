@@ -52,7 +52,7 @@ func watched(all []step, keep func(step) bool) []step {
 	return some
 }
 
-const source = "Measured on one NVIDIA H200, Qwen3-32B's shape in bf16, TP 1. GPU_UTIL is DCGM field 203, tensor and DRAM activity are 1004 and 1005; tokens/s as a share of the most."
+const source = "Measured on one NVIDIA H200, Qwen3-32B's shape in bf16, TP 1. DCGM fields 203 (GPU_UTIL), 1004 and 1005; tokens/s as a share of the most."
 
 // utilisation shows that GPU_UTIL does not tell a nearly idle GPU from a full one.
 func utilisation(data string) ([]byte, error) {
