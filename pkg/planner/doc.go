@@ -12,6 +12,8 @@
 //	demand.go     what arrives, and what will arrive one start-up time ahead
 //	lengths.go    how long the outputs are, from what was read of them
 //	need.go       per role, the replicas that hold the objective at that demand
+//	prior.go      no fewer than a share of what was asked for before the service
+//	              corrected its own model
 //	window.go     the most that was needed over the scale-down window
 //	choose.go     the pair (prefill, decode) under minimum, maximum and budget
 //	want.go       what each role wants for itself, and what holds it back

@@ -65,6 +65,11 @@ func drawInput(t *rapid.T) Input {
 	drawSignals(t, &in, traffic)
 	drawNodes(t, &in)
 	drawBudgetOf(t, &in)
+	if oneIn(t, 12) {
+		in.Spec.Prior = &Prior{Service: in.Spec.Service, LeastShare: pick(t, 0.7, 0.7, 0.5, 0, 1)}
+		in.Spec.Service.Prefill = corrected(in.Spec.Service.Prefill, pick(t, 0.7, 0.8, 1, 1.3, 3))
+		in.Spec.Service.Decode = corrected(in.Spec.Service.Decode, pick(t, 0.7, 0.8, 1, 1.3, 3))
+	}
 	return in
 }
 

@@ -149,6 +149,9 @@ func needText(r *roleRound) string {
 	if !r.holds {
 		return sprintf("need more than the maximum of %s", replicas(r.need))
 	}
+	if r.kept != "" {
+		return r.kept
+	}
 	return "need " + replicas(r.need)
 }
 

@@ -70,6 +70,11 @@ func (c *curve) smallest(most int) (n int, holds bool) {
 
 // curveOf returns the latency curve of a role at the given traffic.
 func (p *round) curveOf(r *roleRound, t capacity.Traffic) curve {
+	return p.curveBy(&p.spec.Service, r, t)
+}
+
+// curveBy is the same by a model of the replicas.
+func (p *round) curveBy(s *capacity.Service, r *roleRound, t capacity.Traffic) curve {
 	if t.RequestsPerSecond <= 0 {
 		return curve{}
 	}
@@ -77,13 +82,12 @@ func (p *round) curveOf(r *roleRound, t capacity.Traffic) curve {
 	for i := range c.memo {
 		c.memo[i] = -1
 	}
-	s := &p.spec.Service
 	objective, top := r.objective(p.spec), r.top()
 	var floor, load float64
 	if r.role == Prefill {
 		handover := 0.0
 		if s.TTFTEndsAt == capacity.EndsAtDecode {
-			handover = p.handoverMs(t)
+			handover = p.handoverMs(s, t)
 		}
 		c.latencyMs = func(n int) float64 {
 			return s.PrefillPool(n, t).TTFTQuantileMs(objective.Quantile) + handover
@@ -108,8 +112,8 @@ func (p *round) curveOf(r *roleRound, t capacity.Traffic) curve {
 // handoverMs is the part of a TTFT that ends at decode: KV transfer and first
 // step. Where decode is overloaded it has no end; that is decode's to mend, and
 // prefill is sized for its own part.
-func (p *round) handoverMs(t capacity.Traffic) float64 {
-	ms := p.spec.Service.DecodePool(max(1, p.decode.pool.Desired), t).HandoverMs()
+func (p *round) handoverMs(s *capacity.Service, t capacity.Traffic) float64 {
+	ms := s.DecodePool(max(1, p.decode.pool.Desired), t).HandoverMs()
 	if !finite(ms) {
 		return 0
 	}
@@ -136,6 +140,7 @@ func (p *round) sizeRoles() {
 		wider := p.curveOf(r, more)
 		r.keep, _ = wider.smallest(r.spec.Max)
 		r.keep = max(r.keep, r.need)
+		p.holdToPrior(r, traffic, more)
 		p.describe(r, traffic)
 		p.rememberNeed(r)
 	}

@@ -71,6 +71,8 @@ type roleRound struct {
 	curve    curve // latency by count at the demand
 	need     int   // replicas that hold the objective at the demand
 	keep     int   // the same with the tolerance on top: what is needed before going down
+	// kept says how many more than learnt to be needed are held, empty where need is just that.
+	kept string
 	// holds is false where not even the needed count, the maximum, does.
 	holds bool
 	// gaveUp is the count that replicas that could not start were given up to, -1 for none.

@@ -51,6 +51,7 @@ func look(in *Input, d *Decision, after *Memory, role Role) sight {
 		s.need, s.holds = s.fewest(1)
 		s.keep, _ = s.fewest(1 + in.Spec.Behavior.Tolerance)
 		s.keep = max(s.keep, s.need) // the model's hand-over need not grow with the load
+		s.need, s.keep = max(s.need, s.leastByPrior(1)), max(s.keep, s.leastByPrior(1), s.leastByPrior(1+in.Spec.Behavior.Tolerance))
 		s.needs = append(s.needs, s.past.Needs...)
 		s.needs = append(s.needs, Need{From: in.Now, To: in.Now, Replicas: s.keep})
 	} else {
@@ -106,6 +107,23 @@ func (s *sight) limitAt(share float64) float64 {
 		return s.objective.Ms
 	}
 	return max(s.objective.Ms, 1.1*floor)
+}
+
+// leastByPrior is the share that is kept of what the model without the service's correction asks for.
+func (s *sight) leastByPrior(share float64) int {
+	if s.in.Spec.Prior == nil {
+		return 0
+	}
+	in := *s.in
+	in.Spec.Service = in.Spec.Prior.Service
+	before := *s
+	before.in = &in
+	n, _ := before.fewest(share)
+	least := 0
+	for float64(least) < in.Spec.Prior.LeastShare*float64(n)-1e-9 {
+		least++
+	}
+	return least
 }
 
 // fewest tries every count.

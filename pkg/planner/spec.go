@@ -31,6 +31,8 @@ type Spec struct {
 
 	// Service is what one replica of each role can do.
 	Service capacity.Service `json:"service"`
+	// Prior is set where the service itself has corrected Service.
+	Prior *Prior `json:"prior,omitempty"`
 	// TTFT and TPOT are the objectives to keep.
 	TTFT capacity.Objective `json:"ttft"`
 	TPOT capacity.Objective `json:"tpot"`
@@ -40,6 +42,14 @@ type Spec struct {
 
 	Behavior  Behavior  `json:"behavior"`
 	Rebalance Rebalance `json:"rebalance"`
+}
+
+// Prior is what replicas were taken to do before the service had shown anything.
+type Prior struct {
+	Service capacity.Service `json:"service"`
+	// LeastShare of the replicas that it asks for are kept, whatever was learnt: a correction that is wrong takes no more
+	// away. 0..1.
+	LeastShare float64 `json:"leastShare"`
 }
 
 // RoleSpec bounds one role.

@@ -31,12 +31,20 @@ func validate(in *Input) string {
 			}
 		}
 	}
-	for _, r := range []struct {
+	type named struct {
 		name    string
 		replica *perfmodel.Replica
-	}{{"prefill", &s.Service.Prefill}, {"decode", &s.Service.Decode}} {
+	}
+	replicas := []named{{"service.prefill", &s.Service.Prefill}, {"service.decode", &s.Service.Decode}}
+	if prior := s.Prior; prior != nil {
+		replicas = append(replicas, named{"prior.service.prefill", &prior.Service.Prefill}, named{"prior.service.decode", &prior.Service.Decode})
+		if !(prior.LeastShare >= 0 && prior.LeastShare <= 1) {
+			return sprintf("prior.leastShare is %g; allowed is 0 to 1", prior.LeastShare)
+		}
+	}
+	for _, r := range replicas {
 		if !physical(r.replica) {
-			return sprintf("service.%s: the model's step times are negative, not finite, or fall with more work", r.name)
+			return sprintf("%s: the model's step times are negative, not finite, or fall with more work", r.name)
 		}
 	}
 	for _, o := range []struct {
