@@ -37,24 +37,20 @@ const systemNamespace = "pdautoscaler-system"
 // TestSequences plays sequences until all are through, and prints each with its faults and what was wrong.
 func TestSequences(t *testing.T) {
 	s := newSuite(t)
-	all := make([]*Sequence, *sequences)
-	for i := range all {
-		all[i] = new(Draw(*seed+uint64(i), *steps, s.ideal.planned))
-	}
-	var quiet, restarted []*Sequence
-	for i, sequence := range all {
-		if *restarts > 0 && i%*restarts == *restarts-1 {
-			restarted = append(restarted, sequence)
+	var quiet, restarted []uint64
+	for i := range uint64(*sequences) {
+		if *restarts > 0 && int(i)%*restarts == *restarts-1 {
+			restarted = append(restarted, *seed+i)
 		} else {
-			quiet = append(quiet, sequence)
+			quiet = append(quiet, *seed+i)
 		}
 	}
 	began := time.Now()
-	reports := s.playAll(t.Context(), quiet, nil)
+	reports := s.playAll(t, quiet, nil)
 	for group := range slices.Chunk(restarted, *parallel) {
-		reports = append(reports, s.playAll(t.Context(), group, func(ctx context.Context) error { return s.restart(ctx, group[0].Seed) })...)
+		reports = append(reports, s.playAll(t, group, func(ctx context.Context) error { return s.restart(ctx, group[0]) })...)
 	}
-	s.print(t, reports, time.Since(began))
+	s.conclude(t, reports, time.Since(began))
 }
 
 func newSuite(t *testing.T) *suite {
@@ -92,29 +88,32 @@ func newSuite(t *testing.T) *suite {
 	return s
 }
 
-// playAll plays sequences, several at a time, while something else may be done to all of them.
-func (s *suite) playAll(ctx context.Context, all []*Sequence, meanwhile func(context.Context) error) []Report {
-	reports := make([]Report, len(all))
+// playAll plays the sequences of some seeds, several at a time, while something else may be done to all of them, and prints
+// each when it is over.
+func (s *suite) playAll(t *testing.T, seeds []uint64, meanwhile func(context.Context) error) []Report {
+	t.Helper()
+	reports := make([]Report, len(seeds))
 	room := make(chan struct{}, *parallel)
 	var running sync.WaitGroup
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	failed := make(chan error, 1)
 	if meanwhile != nil {
 		go func() { failed <- meanwhile(ctx) }()
 	}
-	for i, sequence := range all {
+	for i, seed := range seeds {
 		room <- struct{}{}
 		running.Go(func() {
 			defer func() { <-room }()
-			reports[i] = s.play(ctx, sequence)
+			reports[i] = s.play(ctx, new(Draw(seed, *steps, s.ideal.planned)))
+			s.print(t, &reports[i])
 		})
 	}
 	running.Wait()
 	cancel()
 	if meanwhile != nil {
-		if err := <-failed; err != nil && len(reports) > 0 {
-			reports[0].Violations = append(reports[0].Violations, err.Error())
+		if err := <-failed; err != nil {
+			t.Error(err)
 		}
 	}
 	return reports
@@ -134,8 +133,22 @@ func (s *suite) restart(ctx context.Context, seed uint64) error {
 	return nil
 }
 
-// print says what was played and fails for what was wrong.
-func (s *suite) print(t *testing.T, reports []Report, took time.Duration) {
+// print says what was played, and what was wrong.
+func (s *suite) print(t *testing.T, r *Report) {
+	t.Helper()
+	if len(r.Violations) == 0 {
+		t.Logf("%s, after %s", r.Sequence, r.Settled.Round(100*time.Millisecond))
+		if *verbose {
+			t.Log(r.Trace)
+		}
+		return
+	}
+	t.Errorf("%s\nVIOLATED:\n  %s\n%s\nagain: -faults.seed=%d -faults.sequences=1 -faults.steps=%d",
+		r.Sequence, strings.Join(r.Violations, "\n  "), r.Trace, r.Sequence.Seed, *steps)
+}
+
+// conclude says what all of them were.
+func (s *suite) conclude(t *testing.T, reports []Report, took time.Duration) {
 	t.Helper()
 	kinds := map[Kind]int{}
 	var settled []time.Duration
@@ -150,15 +163,9 @@ func (s *suite) print(t *testing.T, reports []Report, took time.Duration) {
 		settled = append(settled, r.Settled)
 		excused += r.Excused
 		writes += r.Writes
-		if len(r.Violations) == 0 {
-			t.Logf("%s, after %s\n", r.Sequence, r.Settled.Round(100*time.Millisecond))
-			if *verbose {
-				t.Log(r.Trace)
-			}
-			continue
+		if len(r.Violations) > 0 {
+			bad++
 		}
-		bad++
-		t.Errorf("%s\nVIOLATED:\n  %s\n%s\nagain: -faults.seed=%d -faults.sequences=1 -faults.steps=%d", r.Sequence, strings.Join(r.Violations, "\n  "), r.Trace, r.Sequence.Seed, *steps)
 	}
 	slices.Sort(settled)
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {

@@ -224,7 +224,8 @@ func (j *Judge) role(name string) map[string]any {
 	if j.group == nil {
 		return nil
 	}
-	roles, _, _ := unstructured.NestedSlice(j.group.Object, "spec", "roles")
+	value, _, _ := unstructured.NestedFieldNoCopy(j.group.Object, "spec", "roles")
+	roles, _ := value.([]any)
 	for _, r := range roles {
 		if m, ok := r.(map[string]any); ok && m["name"] == name {
 			return m
@@ -294,4 +295,3 @@ func number(object map[string]any, otherwise int, fields ...string) int {
 	}
 	return otherwise
 }
-

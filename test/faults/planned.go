@@ -124,8 +124,8 @@ func (w *ideal) planned(d Demand, budget int) (Counts, bool) {
 
 // Rounds that a service is given to come to rest, and in which nothing may change then.
 const (
-	roundsToSettle = 60
-	roundsAtRest   = 30
+	roundsToSettle = 25
+	roundsAtRest   = 15
 )
 
 func (w *ideal) settle(d Demand, budget int, at Counts) (Counts, bool) {

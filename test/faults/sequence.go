@@ -185,7 +185,9 @@ func milliseconds(r *rand.Rand, from, to int) time.Duration {
 // drawDemand is a load that asks for prefill, for decode, for both, or for little.
 func drawDemand(r *rand.Rand) Demand {
 	between := func(from, to float64) float64 { return from + (to-from)*r.Float64() }
-	switch r.IntN(5) {
+	switch r.IntN(6) {
+	case 5:
+		return Demand{between(5, 16), between(1000, 3000), between(300, 1000)}
 	case 0, 1:
 		return Demand{between(4, 24), between(1500, 4000), between(30, 150)}
 	case 2, 3:
