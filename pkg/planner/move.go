@@ -56,6 +56,12 @@ func (p *round) advanceMove() {
 		return
 	}
 	m.ReceiverAfter = min(m.ReceiverAfter, receiver.spec.Max)
+	if fits, known := p.holdsOfReceiver(donor, receiver); known && fits < m.ReceiverAfter && m.Phase != Returning {
+		if m.ReceiverAfter = max(fits, m.ReceiverBefore); fits <= m.ReceiverBefore {
+			p.endMove(MoveGivenUp, sprintf("the budget of %d GPUs has no room for more replicas of %s any more", p.spec.BudgetGPUs, m.To))
+			return
+		}
+	}
 	inPhase := p.now.Sub(m.PhaseSince)
 	switch m.Phase {
 	case Draining:
@@ -74,7 +80,9 @@ func (p *round) advanceMove() {
 		}
 	case Returning:
 		switch {
-		case donor.d.From >= donor.returnsTo(m):
+		// A receiver that still asks for replicas which could not start would keep
+		// their GPUs until each is given up by itself.
+		case donor.d.From >= donor.returnsTo(m) && receiver.d.From <= m.ReceiverBefore:
 			p.endMove(MoveReturned, sprintf("the new replicas of %s did not become ready", m.To))
 		case inPhase > (p.spec.Rebalance.DrainTimeoutSeconds + p.spec.Rebalance.StartTimeoutSeconds).Duration():
 			p.endMove(MoveGivenUp, sprintf("the GPUs could not be given back to %s", m.From))
@@ -82,6 +90,21 @@ func (p *round) advanceMove() {
 	default:
 		p.endMove(MoveGivenUp, sprintf("its phase %q is not known", m.Phase))
 	}
+}
+
+// holdsOfReceiver returns how many replicas of the receiver the budget holds
+// beside the donor once its pods are gone, so that a budget that was lowered, or
+// a donor that somebody else raised, ends a move at once and not at its timeout.
+// It is not known where there is no budget or a role is out of reach.
+func (p *round) holdsOfReceiver(donor, receiver *roleRound) (replicas int, known bool) {
+	if p.spec.BudgetGPUs == 0 || donor.fixed != "" || receiver.fixed != "" {
+		return 0, false
+	}
+	left := donor.d.From
+	if p.mem.Move.Phase == Draining {
+		left = min(left, p.mem.Move.DonorAfter)
+	}
+	return max(0, p.spec.BudgetGPUs-left*donor.gpus) / receiver.gpus, true
 }
 
 // turnBack gives the GPUs of replicas that did not become ready back to the
