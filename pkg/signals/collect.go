@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel/calibrate"
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
 
@@ -24,6 +25,8 @@ type Collector struct {
 	// lengths are the last known lengths and shares of requests.
 	lengths  map[quantity]knownLengths
 	readings []Reading
+	// prefill and decode are what the latest collection adds to the one before.
+	prefill, decode calibrate.Interval
 	// activity is the mean over a role's GPUs at each collection of the window.
 	activity map[quantity][]timed
 }
@@ -48,7 +51,11 @@ func New(cfg Config) (*Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Collector{cfg: cfg, scraper: newScraper(cfg), pods: map[podKey]*pod{},
+	pages, err := newScraper(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c := &Collector{cfg: cfg, scraper: pages, pods: map[podKey]*pod{},
 		lengths: map[quantity]knownLengths{}, activity: map[quantity][]timed{}}
 	if cfg.Prometheus != nil {
 		client, err := newPromClient(cfg.Prometheus, cmp.Or(cfg.Prometheus.Timeout, cfg.Timeout))
@@ -104,6 +111,7 @@ func (c *Collector) Collect(ctx context.Context, targets []Target, now time.Time
 		partly(&s, c.prom.partial)
 	}
 	c.readings = c.others(&v, &s)
+	c.prefill, c.decode = v.intervals(&s, c.prom != nil && c.prom.partial != "")
 	return s, c.reports(listed, queueErr, now)
 }
 
@@ -204,7 +212,7 @@ func (c *Collector) readOne(ctx context.Context, p *pod, now time.Time) {
 		p.err = fmt.Sprintf("engine %s has no metrics of a %s: it is not read", c.cfg.Engine, p.target.Kind)
 		return
 	}
-	got, err := c.scraper.read(ctx, p.target.URL, r.wanted)
+	got, err := c.scraper.read(ctx, &p.target, r.wanted)
 	if err != nil {
 		p.err = err.Error()
 		p.failures++

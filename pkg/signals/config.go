@@ -77,6 +77,10 @@ type Config struct {
 	// MaxBodyBytes bounds one page after decompression.
 	MaxBodyBytes int64
 
+	// Pods and Exporters say how pages with https in their URL are asked for,
+	// those of the service's own pods and those of the GPU exporters.
+	Pods, Exporters PageConfig
+
 	// Prometheus has the pods' metrics; nil reads the pods themselves.
 	Prometheus *PrometheusConfig
 	// NATS is the prefill queue, nil where the service has none.
@@ -195,6 +199,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MaxBodyBytes == 0 {
 		c.MaxBodyBytes = DefaultMaxBodyBytes
+	}
+	if err := c.Pods.check(); err != nil {
+		return c, fmt.Errorf("signals: pods: %w", err)
+	}
+	if err := c.Exporters.check(); err != nil {
+		return c, fmt.Errorf("signals: exporters: %w", err)
 	}
 	if c.Prometheus != nil {
 		var err error

@@ -26,6 +26,7 @@
 //	requests.go    what requests look like, and their TTFT and TPOT
 //	occupancy.go   what the engines hold: waiting, running, KV cache
 //	activity.go    how busy the GPUs are
+//	intervals.go   what the model of the replicas is corrected by
 //	readings.go    what else a person wants to see
 //	describe.go    which spelling matched, for people
 //

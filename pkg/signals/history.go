@@ -35,6 +35,10 @@ type pod struct {
 	flying float64
 	// idle is true while the pod has never had a request, its first sample included.
 	idle bool
+	// fell is when a counter was last found to have fallen, or the clock to have gone back.
+	fell time.Time
+	// shown is where the pod stood at the end of the last interval.
+	shown standing
 }
 
 // point is the state of a pod's counters at one time.
@@ -59,6 +63,7 @@ func (p *pod) observe(s sample, v *vocabulary, keep time.Duration) {
 		}
 		p.notes = append(p.notes, "the clock went back: its rates begin again")
 		p.forget()
+		p.fell, p.shown = s.at, standing{}
 	}
 	next := point{at: s.at, names: map[quantity]string{}, grown: map[quantity]float64{}, shapes: map[quantity]*buckets{}}
 	restarted := false
@@ -79,6 +84,7 @@ func (p *pod) observe(s sample, v *vocabulary, keep time.Duration) {
 	}
 	if restarted {
 		p.notes = append(p.notes, "a counter fell: the process restarted, and is counted from zero")
+		p.fell = s.at
 	}
 	p.arrive(s, v, restarted, &next)
 	p.points = append(p.points, next)

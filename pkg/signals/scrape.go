@@ -8,29 +8,77 @@ import (
 	"time"
 )
 
-// scraper reads metrics pages straight from pods.
-type scraper struct {
-	client   *http.Client
-	timeout  time.Duration
-	maxBytes int64
+// PageConfig says how pages behind TLS are asked for. What it holds is shown to
+// addresses with https alone.
+type PageConfig struct {
+	// TLS says how the pods' certificates are checked. These rarely hold the
+	// addresses that pods are asked at: ServerName is then what they do hold.
+	TLS TLSConfig
+	// BearerToken is sent with every request, and only to a server whose certificate was checked.
+	BearerToken string
 }
 
-// newScraper uses no proxy and follows no redirect: a pod is asked itself, or not at all.
-func newScraper(cfg Config) *scraper {
-	return &scraper{timeout: cfg.Timeout, maxBytes: cfg.MaxBodyBytes, client: &http.Client{
+// check says what is wrong, without a credential in the message.
+func (p *PageConfig) check() error {
+	switch {
+	case !headerText.MatchString(p.BearerToken):
+		return errors.New("the bearer token holds a line break or another character that no header can carry")
+	case p.BearerToken != "" && p.TLS.InsecureSkipVerify:
+		return errors.New("a bearer token is sent only to a server whose certificate is checked: give its CA instead of skipping the check")
+	}
+	return nil
+}
+
+// scraper reads metrics pages straight from pods.
+type scraper struct {
+	pods, exporters *pageClient
+	timeout         time.Duration
+	maxBytes        int64
+}
+
+// pageClient asks for the pages of one sort of pods.
+type pageClient struct {
+	http  *http.Client
+	token string
+}
+
+func newScraper(cfg Config) (*scraper, error) {
+	pods, err := newPageClient(&cfg.Pods)
+	if err != nil {
+		return nil, fmt.Errorf("signals: pods: %w", err)
+	}
+	exporters, err := newPageClient(&cfg.Exporters)
+	if err != nil {
+		return nil, fmt.Errorf("signals: exporters: %w", err)
+	}
+	return &scraper{pods: pods, exporters: exporters, timeout: cfg.Timeout, maxBytes: cfg.MaxBodyBytes}, nil
+}
+
+// newPageClient uses no proxy and follows no redirect: a pod is asked itself, or not at all.
+func newPageClient(cfg *PageConfig) (*pageClient, error) {
+	secure, err := cfg.TLS.config()
+	if err != nil {
+		return nil, err
+	}
+	return &pageClient{token: cfg.BearerToken, http: &http.Client{
 		Transport: &http.Transport{
 			MaxIdleConnsPerHost: 1,
 			IdleConnTimeout:     2 * time.Minute,
+			TLSClientConfig:     secure,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	}}, nil
 }
 
-// read gets and parses one page within the scraper's timeout.
-func (s *scraper) read(ctx context.Context, url string, wanted map[string]bool) (page, error) {
+// read gets and parses the page of a target within the scraper's timeout.
+func (s *scraper) read(ctx context.Context, t *Target, wanted map[string]bool) (page, error) {
+	client, url := s.pods, t.URL
+	if t.Kind == KindExporter {
+		client = s.exporters
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	p, err := s.get(ctx, url, wanted)
+	p, err := s.get(ctx, client, url, wanted)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return page{}, fmt.Errorf("%s did not answer in full within %v", url, s.timeout)
 	}
@@ -40,14 +88,17 @@ func (s *scraper) read(ctx context.Context, url string, wanted map[string]bool) 
 	return p, nil
 }
 
-func (s *scraper) get(ctx context.Context, url string, wanted map[string]bool) (page, error) {
+func (s *scraper) get(ctx context.Context, c *pageClient, url string, wanted map[string]bool) (page, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return page{}, errors.New("the address is not valid: it must be like http://10.1.2.3:8000/metrics")
 	}
 	req.Header.Set("Accept", "text/plain;version=0.0.4,application/openmetrics-text;version=1.0.0;q=0.5")
 	req.Header.Set("User-Agent", "pdautoscaler")
-	resp, err := s.client.Do(req)
+	if c.token != "" && req.URL.Scheme == "https" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := c.http.Do(req)
 	if err != nil {
 		if wrapped := errors.Unwrap(err); wrapped != nil {
 			err = wrapped // the address is in the message already
@@ -61,4 +112,7 @@ func (s *scraper) get(ctx context.Context, url string, wanted map[string]bool) (
 	return parsePage(resp.Body, resp.Header.Get("Content-Type"), wanted, s.maxBytes)
 }
 
-func (s *scraper) close() { s.client.CloseIdleConnections() }
+func (s *scraper) close() {
+	s.pods.http.CloseIdleConnections()
+	s.exporters.http.CloseIdleConnections()
+}

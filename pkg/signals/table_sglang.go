@@ -38,6 +38,13 @@ var sglangPrefill = vocabulary{
 		{what: kvHandshake, form: gauge, unit: "requests",
 			names: names("sglang:num_prefill_bootstrap_queue_reqs", "sglang:num_prefill_prealloc_queue_reqs")},
 		{what: kvHandedOver, form: gauge, unit: "requests", names: names("sglang:num_prefill_inflight_queue_reqs")},
+		// What the model is held against: the stages of a request that req_time_stats.py observes. A prompt in
+		// parts has its last part alone in the first of them.
+		{what: prefillTime, form: histogram, unit: "seconds", names: []spelling{
+			{"sglang:per_stage_req_latency_seconds", "stage", "prefill_forward"}}},
+		{what: prefillChunks, form: histogram, unit: "seconds", names: []spelling{
+			{"sglang:per_stage_req_latency_seconds", "stage", "chunked_prefill"}}},
+		{what: generatedTokens, form: counter, unit: "tokens", names: names("sglang:generation_tokens_total")},
 		// A gauge of the latest one in older versions, a histogram in newer.
 		{what: kvTransferMs, form: gauge, unit: "milliseconds", names: names("sglang:kv_transfer_latency_ms")},
 		{what: kvTransferTime, form: histogram, unit: "milliseconds", names: names("sglang:kv_transfer_latency_ms")},
@@ -57,6 +64,9 @@ var sglangDecode = vocabulary{
 			"sglang:inter_token_latency_seconds", "sglang:time_per_output_token_seconds")},
 		{what: outputTokens, form: histogram, unit: "tokens", names: names("sglang:generation_tokens_histogram")},
 		{what: generatedTokens, form: counter, unit: "tokens", names: names("sglang:generation_tokens_total")},
+		{what: tokenGap, form: histogram, unit: "seconds", names: names("sglang:inter_token_latency_seconds")},
+		{what: contextTokens, form: gauge, unit: "tokens", names: names("sglang:decode_sum_seq_lens")},
+		{what: draftLength, form: gauge, unit: "tokens", names: names("sglang:spec_accept_length")},
 		{what: kvAllocating, form: gauge, unit: "requests", names: names("sglang:num_decode_prealloc_queue_reqs")},
 		{what: kvArriving, form: gauge, unit: "requests", names: names("sglang:num_decode_transfer_queue_reqs")},
 	},

@@ -28,6 +28,10 @@ var vllmPrefill = vocabulary{
 			names: names("vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total")},
 		{what: cacheHits, form: counter, unit: "tokens",
 			names: names("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total")},
+		// What the model is held against. Tokens beyond the first of each prompt are decode's work.
+		{what: prefillTime, form: histogram, unit: "seconds", names: names("vllm:request_prefill_time_seconds")},
+		{what: computedTokens, form: histogram, unit: "tokens", names: names("vllm:request_prefill_kv_computed_tokens")},
+		{what: generatedTokens, form: counter, unit: "tokens", names: names("vllm:generation_tokens_total")},
 	},
 }.compile()
 
@@ -44,6 +48,8 @@ var vllmDecode = vocabulary{
 			"vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"), perStep: "vllm:inter_token_latency_seconds"},
 		{what: outputTokens, form: histogram, unit: "tokens", names: names("vllm:request_generation_tokens")},
 		{what: generatedTokens, form: counter, unit: "tokens", names: names("vllm:generation_tokens_total")},
+		{what: tokenGap, form: histogram, unit: "seconds",
+			names: names("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds")},
 		{what: drafts, form: counter, unit: "drafts", names: names("vllm:spec_decode_num_drafts_total")},
 		{what: draftsAccepted, form: counter, unit: "tokens", names: names("vllm:spec_decode_num_accepted_tokens_total")},
 	},

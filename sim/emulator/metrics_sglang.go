@@ -51,4 +51,8 @@ func sglangMetrics(ch chan<- prometheus.Metric, model string, role Role, kvCapac
 			p.histogram(h.name, h.help, h.h)
 		}
 	}
+	if role == RolePrefill && s.TTFT.Count > 0 {
+		p.labels = prometheus.Labels{"model_name": model, "stage": "prefill_forward"}
+		p.histogram("per_stage_req_latency_seconds", "The latency of each stage of requests.", &s.TTFT)
+	}
 }

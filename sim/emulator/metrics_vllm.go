@@ -29,6 +29,8 @@ func vllmMetrics(ch chan<- prometheus.Metric, model string, kvCapacityTokens flo
 		p.counter("request_success_total", "Number of requests that ended.", n, "finished_reason", reason)
 	}
 	p.histogram("time_to_first_token_seconds", "Time to first token.", &s.TTFT)
+	// From being scheduled to the first token: the prompt's computation, and on a decode pod its first step.
+	p.histogram("request_prefill_time_seconds", "Time of a request in prefill.", &s.TTFT)
 	p.histogram("inter_token_latency_seconds", "Time between two tokens.", &s.ITL)
 	p.histogram("request_prompt_tokens", "Prompt length of the requests that ended.", &s.PromptLengths)
 	p.histogram("request_generation_tokens", "Generated length of the requests that ended.", &s.GenerationLengths)

@@ -19,8 +19,10 @@ type Interval struct {
 	Gaps       float64 `json:"gaps,omitempty"`
 	GapSeconds float64 `json:"gapSeconds,omitempty"`
 	LateShare  float64 `json:"lateShare,omitempty"`
-	// Running sequences and the tokens of KV cache held, at the same moments: means of both ends, over all replicas.
+	// Running sequences and the shares of KV cache in use at the same moments: means of both ends, summed over all replicas.
+	// HeldTokens are those shares in tokens, where somebody knows better than the model how many the cache holds.
 	Running    float64 `json:"running,omitempty"`
+	HeldShares float64 `json:"heldShares,omitempty"`
 	HeldTokens float64 `json:"heldTokens,omitempty"`
 	// ContextTokens of the running sequences, where the engine itself tells, as of HeldTokens.
 	ContextTokens float64 `json:"contextTokens,omitempty"`
@@ -40,6 +42,8 @@ type Interval struct {
 	LengthSCV      float64 `json:"lengthSCV,omitempty"`
 	// MostRunning prompts were computed at once by one replica, at either end.
 	MostRunning float64 `json:"mostRunning,omitempty"`
+	// Batches is set where the engine may compute prompts together without MostRunning showing it.
+	Batches bool `json:"batches,omitempty"`
 	// GeneratedTokens came out of the replicas that prefill: more than one per prompt are decode's work.
 	GeneratedTokens float64 `json:"generatedTokens,omitempty"`
 }
@@ -104,6 +108,8 @@ const (
 	fullestKV = 0.95
 	// mostTogether is how many prompts at once a replica may have on average: one, and what the ends of an interval cut.
 	mostTogether = 1.05
+	// mostBatched is the same where prompts that come together are computed together: so few at once that they seldom do.
+	mostBatched = 0.3
 	// mostGenerated is how many tokens a prompt gives where it is computed: the first, and a few warm-ups.
 	mostGenerated = 1.5
 	// disagree is by how many times two readings of one thing may differ.
@@ -112,7 +118,7 @@ const (
 
 // observation is what the interval says of its role's step times, or why it says nothing.
 func (i Interval) observation(kind Kind) (Observation, Refusal) {
-	for _, v := range []float64{i.Replicas, i.Seconds, i.Gaps, i.GapSeconds, i.LateShare, i.Running, i.HeldTokens, i.ContextTokens, i.KVUseMax, i.InputTokens,
+	for _, v := range []float64{i.Replicas, i.Seconds, i.Gaps, i.GapSeconds, i.LateShare, i.Running, i.HeldShares, i.HeldTokens, i.ContextTokens, i.KVUseMax, i.InputTokens,
 		i.OutputTokens, i.OutputSCV, i.Prompts, i.PrefillSeconds, i.PromptTokens, i.CachedTokens, i.LengthSCV, i.MostRunning, i.GeneratedTokens} {
 		if !(v >= 0) || math.IsInf(v, 0) {
 			return Observation{}, RefusedNotNumbers
@@ -135,6 +141,10 @@ func (i Interval) observation(kind Kind) (Observation, Refusal) {
 
 func (i Interval) prefill() (Observation, Refusal) {
 	fresh := i.PromptTokens - i.CachedTokens
+	together := mostTogether
+	if i.Batches {
+		together = mostBatched
+	}
 	switch {
 	case i.Prompts == 0 && i.PrefillSeconds == 0:
 		return Observation{}, RefusedIdle
@@ -142,7 +152,7 @@ func (i Interval) prefill() (Observation, Refusal) {
 		return Observation{}, RefusedContradictory
 	case i.GeneratedTokens > mostGenerated*i.Prompts+fewestPrompts:
 		return Observation{}, RefusedMixed
-	case i.MostRunning > 1 || i.PrefillSeconds > mostTogether*i.Seconds*i.Replicas:
+	case i.MostRunning > 1 || i.PrefillSeconds > together*i.Seconds*i.Replicas:
 		return Observation{}, RefusedTogether
 	case i.Prompts < fewestPrompts || fresh < fewestTokens:
 		return Observation{}, RefusedFew

@@ -41,6 +41,8 @@ type Online struct {
 	// Used counts the intervals that taught something since then, Refused the others by reason.
 	Used    int             `json:"used"`
 	Refused map[Refusal]int `json:"refused,omitempty"`
+	// Batches is set once prompts were seen to be computed together: from then on only quiet intervals teach.
+	Batches bool `json:"batches,omitempty"`
 	// Surprised counts observations in a row that were far off, below zero when they were faster than expected.
 	Surprised int `json:"surprised,omitempty"`
 	// Work is the work of the observations of late: a mean that forgets.
@@ -120,6 +122,11 @@ func (l *Learner) begin(o Online) Online {
 // nothing is counted with its reason, the second result, and forgets nothing: silence is no evidence.
 func (l *Learner) Learn(o Online, i Interval) (Online, Refusal) {
 	o = l.begin(o)
+	o.Batches = o.Batches || i.MostRunning > 1
+	i.Batches = i.Batches || o.Batches
+	if i.HeldTokens == 0 {
+		i.HeldTokens = i.HeldShares * l.replica.KVCapacityTokens
+	}
 	reading, why := i.observation(l.phase.kind)
 	reading = padded([]Observation{reading}, l.PadTokens)[0]
 	if why == "" {

@@ -169,6 +169,7 @@ func TestOnlineRefusesWithAReason(t *testing.T) {
 		"all of it cached":            {Prefill, RefusedFew, func(i *Interval) { i.CachedTokens = i.PromptTokens - 500 }},
 		"more cached than asked":      {Prefill, RefusedContradictory, func(i *Interval) { i.CachedTokens = 2 * i.PromptTokens }},
 		"prompts at once":             {Prefill, RefusedTogether, func(i *Interval) { i.MostRunning = 3 }},
+		"a busy engine that batches":  {Prefill, RefusedTogether, func(i *Interval) { i.Batches, i.PrefillSeconds = true, 7 }},
 		"more than all the time":      {Prefill, RefusedTogether, func(i *Interval) { i.PrefillSeconds = 25 }},
 		"prefill replicas decode":     {Prefill, RefusedMixed, func(i *Interval) { i.GeneratedTokens = 4000 }},
 		"prompts between steps":       {Decode, RefusedPrefillOnDecode, func(i *Interval) { i.LateShare = 0.05 }},
@@ -197,11 +198,26 @@ func TestOnlineRefusesWithAReason(t *testing.T) {
 	}
 }
 
+// Once prompts were seen to be computed together, the busy intervals in which none of it shows teach nothing either.
+func TestOnlineRemembersThatPromptsAreBatched(t *testing.T) {
+	l := learners(t, 2)[Prefill]
+	busy := interval(Prefill, scaled(engine(t, 2, 1, 1, 1, 0), 3, 1), rand.New(rand.NewPCG(1, 1)))
+	if _, why := l.Learn(Online{}, busy); why != "" {
+		t.Fatalf("refused for %s", why)
+	}
+	seen := busy
+	seen.MostRunning = 2
+	o, _ := l.Learn(Online{}, seen)
+	if _, why := l.Learn(o, busy); why != RefusedTogether {
+		t.Errorf("refused for %q", why)
+	}
+}
+
 // anyInterval draws what no service shows, and what one shows in a wrong unit.
 func anyInterval(t *rapid.T, kind Kind, truth perfmodel.Replica) Interval {
 	good := interval(kind, truth, rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 9)))
 	odd := rapid.SampledFrom([]float64{1, 1, 1, 1, 0.5, 2, 0, -1, 1e-3, 1e3, 1e-6, 1e6, 1e300, math.NaN(), math.Inf(1), math.Inf(-1)})
-	for _, field := range []*float64{&good.Replicas, &good.Seconds, &good.Gaps, &good.GapSeconds, &good.LateShare, &good.Running, &good.HeldTokens, &good.ContextTokens,
+	for _, field := range []*float64{&good.Replicas, &good.Seconds, &good.Gaps, &good.GapSeconds, &good.LateShare, &good.Running, &good.HeldShares, &good.HeldTokens, &good.ContextTokens,
 		&good.KVUseMax, &good.InputTokens, &good.OutputTokens, &good.OutputSCV, &good.Prompts, &good.PrefillSeconds, &good.PromptTokens, &good.CachedTokens,
 		&good.LengthSCV, &good.MostRunning, &good.GeneratedTokens} {
 		*field *= odd.Draw(t, "times")

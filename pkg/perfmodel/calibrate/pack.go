@@ -28,6 +28,7 @@ type packed struct {
 	Work        [5]digits `json:"k"`
 	PriorError  digits    `json:"ep"`
 	LearntError digits    `json:"el"`
+	Batches     bool      `json:"b,omitempty"`
 	InUse       []digits  `json:"u,omitempty"`
 	UsedThen    int       `json:"un,omitempty"`
 	Then        [4]digits `json:"t"`
@@ -47,7 +48,7 @@ func (d digits) MarshalJSON() ([]byte, error) {
 // Pack writes what survives a restart, in at most MaxPacked bytes.
 func (o Online) Pack() (string, error) {
 	p := packed{
-		Version: packVersion, Of: o.Of, Shift: short(o.Shift), Ratios: short(o.Ratios), Weight: digits(o.Weight), Used: o.Used,
+		Version: packVersion, Of: o.Of, Shift: short(o.Shift), Ratios: short(o.Ratios), Weight: digits(o.Weight), Used: o.Used, Batches: o.Batches,
 		Work:       [5]digits{digits(o.Work.Tokens), digits(o.Work.CachedTokens), digits(o.Work.LengthSCV), digits(o.Work.Sequences), digits(o.Work.ContextTokens)},
 		PriorError: digits(o.PriorError), LearntError: digits(o.LearntError), InUse: short(o.InUse.Ratios), UsedThen: o.InUse.Observations,
 		Then: [4]digits{digits(o.InUse.PriorError), digits(o.InUse.LearntError), digits(o.InUse.StepRatio), digits(o.InUse.Uncertainty)},
@@ -86,7 +87,7 @@ func Unpack(kind Kind, text string) (Online, error) {
 		return Online{}, errors.New("a count is negative")
 	}
 	o := Online{
-		Of: p.Of, Used: p.Used, PriorError: float64(p.PriorError), LearntError: float64(p.LearntError),
+		Of: p.Of, Used: p.Used, Batches: p.Batches, PriorError: float64(p.PriorError), LearntError: float64(p.LearntError),
 		State: State{
 			regression: regression{Precision: make([][]float64, n), Shift: long(p.Shift)}, Ratios: long(p.Ratios), Residual: intervalNoise,
 			Weight: float64(p.Weight), PadTokens: 1,
