@@ -165,6 +165,8 @@ func (l *look) probe(ctx context.Context, pda *v1alpha1.PDAutoscaler, pods []wor
 		return nil, "pods were not asked (--probe=false)"
 	case pda.Spec.Signals.Prometheus != nil:
 		return nil, "pods were not asked: the signals come through a Prometheus"
+	case direct.Scheme == v1alpha1.SchemeHTTPS:
+		return nil, "pods were not asked: their pages are behind TLS, which the API server does not check as the controller does"
 	}
 	ports := map[planner.Role]int32{workload.FrontendRole: direct.Ports.Frontend, planner.Prefill: direct.Ports.Prefill, planner.Decode: direct.Ports.Decode}
 	path := direct.Path

@@ -18,6 +18,10 @@ func (c *Reconciler) collectorConfig(ctx context.Context, r *round) (signals.Con
 	s := &r.pda.Spec.Signals
 	secrets := &secretReader{ctx: ctx, reader: c.live, store: &r.svc.secrets, namespace: r.pda.Namespace, now: r.now}
 	config := signalsConfig(r.pda)
+	config.Pods = pageOf(secrets, &s.Direct.PageAccess, r.pda.Namespace)
+	if s.DCGM != nil {
+		config.Exporters = pageOf(secrets, &s.DCGM.PageAccess, s.DCGM.Namespace)
+	}
 	var urls []string
 	if p := s.Prometheus; p != nil {
 		host := signals.HostOf(p.URL)
@@ -84,6 +88,19 @@ func tlsOf(secrets *secretReader, t *v1alpha1.TLS, hosts ...string) signals.TLSC
 		// An authority is no secret; it may go anywhere.
 		CA: secrets.value(t.CA), Certificate: secrets.value(t.Certificate, hosts...), Key: secrets.value(t.Key, hosts...), ServerName: t.ServerName,
 	}
+}
+
+// podsOf is how a Secret lists the pods of a namespace as where it may be sent.
+func podsOf(namespace string) string { return "pods." + namespace }
+
+// pageOf reads what the metrics pages of a namespace's pods are asked for with.
+func pageOf(secrets *secretReader, a *v1alpha1.PageAccess, namespace string) signals.PageConfig {
+	page := signals.PageConfig{BearerToken: secrets.text(a.BearerToken, podsOf(namespace))}
+	if a.TLS != nil {
+		page.TLS = tlsOf(secrets, &a.TLS.TLS, podsOf(namespace))
+		page.TLS.InsecureSkipVerify = a.TLS.InsecureSkipVerify
+	}
+	return page
 }
 
 // withPaths gives the pages of the workers the path that the resource or the engine says.

@@ -157,6 +157,40 @@ func TestCredentialsThatAreRefused(t *testing.T) {
 	}
 }
 
+// Pages behind TLS are asked for with what is their own; a Secret may say whose pods it is for.
+func TestPagesOfPodsBehindTLS(t *testing.T) {
+	reader := &secretsReader{secrets: map[string]*corev1.Secret{
+		"default/pods":      secret("default", "pods", "pods.default", map[string]string{"token": "abc\n", "ca": "CA"}),
+		"default/exporters": secret("default", "exporters", "pods.gpu-operator,prometheus:9090", map[string]string{"crt": "CRT", "key": "KEY"}),
+	}}
+	pda := example(func(p *v1alpha1.PDAutoscaler) {
+		p.Spec.Signals.Direct.PageAccess = v1alpha1.PageAccess{Scheme: v1alpha1.SchemeHTTPS, BearerToken: ref("pods", "token"),
+			TLS: &v1alpha1.PageTLS{TLS: v1alpha1.TLS{CA: ref("pods", "ca"), ServerName: "worker"}}}
+		p.Spec.Signals.DCGM = &v1alpha1.DCGMSignals{PageAccess: v1alpha1.PageAccess{Scheme: v1alpha1.SchemeHTTPS,
+			TLS: &v1alpha1.PageTLS{TLS: v1alpha1.TLS{Certificate: ref("exporters", "crt"), Key: ref("exporters", "key")}, InsecureSkipVerify: true}}}
+		p.Default()
+	})
+	got, err := configOf(pda, reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := signals.PageConfig{BearerToken: "abc", TLS: signals.TLSConfig{CA: []byte("CA"), ServerName: "worker"}}
+	if diff := cmp.Diff(want, got.Pods); diff != "" {
+		t.Error(diff)
+	}
+	want = signals.PageConfig{TLS: signals.TLSConfig{Certificate: []byte("CRT"), Key: []byte("KEY"), InsecureSkipVerify: true}}
+	if diff := cmp.Diff(want, got.Exporters); diff != "" {
+		t.Error(diff)
+	}
+	if url := metricsURL(pda.Spec.Signals.Direct.Scheme, "10.0.0.1", 8000); url != "https://10.0.0.1:8000/metrics" {
+		t.Errorf("pods are asked at %s", url)
+	}
+	pda.Spec.Signals.Direct.BearerToken = ref("exporters", "key")
+	if _, err := configOf(pda, reader); err == nil || !strings.Contains(err.Error(), "the Secret default/exporters may not be sent to pods.default") {
+		t.Errorf("error = %v, want the exporters' Secret kept from the pods", err)
+	}
+}
+
 // A Secret is read once a minute, and a renewed one is used after that; an API
 // server that is away for a moment changes nothing.
 func TestSecretsAreReadAgain(t *testing.T) {
@@ -210,7 +244,7 @@ func TestPathsOfTheWorkersPages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pda := example(func(p *v1alpha1.PDAutoscaler) { c.edit(&p.Spec.Signals) })
 			var got []string
-			for _, target := range withPaths(pda, []signals.Target{{Kind: signals.KindFrontend, URL: metricsURL("10.0.0.1", 8000)}, {Kind: signals.KindDecode, URL: metricsURL("10.0.0.2", 8000)}}) {
+			for _, target := range withPaths(pda, []signals.Target{{Kind: signals.KindFrontend, URL: metricsURL("", "10.0.0.1", 8000)}, {Kind: signals.KindDecode, URL: metricsURL("", "10.0.0.2", 8000)}}) {
 				got = append(got, target.URL)
 			}
 			if !slices.Equal(got, c.want) {

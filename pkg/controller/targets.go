@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -38,7 +39,8 @@ func signalsConfig(pda *v1alpha1.PDAutoscaler) signals.Config {
 // podTargets are the metrics pages of the service's own pods: those that have
 // an address, do not terminate, and speak for their replica.
 func podTargets(pda *v1alpha1.PDAutoscaler, pods []workload.Pod) []signals.Target {
-	ports := &pda.Spec.Signals.Direct.Ports
+	direct := &pda.Spec.Signals.Direct
+	ports := &direct.Ports
 	var targets []signals.Target
 	for i := range pods {
 		pod := &pods[i]
@@ -54,7 +56,7 @@ func podTargets(pda *v1alpha1.PDAutoscaler, pods []workload.Pod) []signals.Targe
 		}
 		targets = append(targets, signals.Target{
 			Kind: kind, Namespace: pda.Namespace, Pod: pod.Name, UID: string(pod.UID), Node: pod.Node,
-			URL: metricsURL(pod.IP, port), Ready: pod.Ready,
+			URL: metricsURL(direct.Scheme, pod.IP, port), Ready: pod.Ready,
 		})
 	}
 	return targets
@@ -89,7 +91,7 @@ func exporterTargets(ctx context.Context, reader client.Reader, pda *v1alpha1.PD
 		}
 		targets = append(targets, signals.Target{
 			Kind: signals.KindExporter, Namespace: pod.Namespace, Pod: pod.Name, UID: string(pod.UID), Node: pod.Spec.NodeName,
-			URL: metricsURL(pod.Status.PodIP, dcgm.Port), Ready: podReady(pod),
+			URL: metricsURL(dcgm.Scheme, pod.Status.PodIP, dcgm.Port), Ready: podReady(pod),
 		})
 	}
 	return targets, nil
@@ -104,7 +106,7 @@ func podReady(pod *corev1.Pod) bool {
 	return false
 }
 
-func metricsURL(ip string, port int32) string {
-	u := url.URL{Scheme: "http", Host: net.JoinHostPort(ip, strconv.Itoa(int(port))), Path: "/metrics"}
+func metricsURL(scheme v1alpha1.Scheme, ip string, port int32) string {
+	u := url.URL{Scheme: string(cmp.Or(scheme, v1alpha1.SchemeHTTP)), Host: net.JoinHostPort(ip, strconv.Itoa(int(port))), Path: "/metrics"}
 	return u.String()
 }

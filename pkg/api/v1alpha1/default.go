@@ -36,6 +36,7 @@ func (s *Signals) fillDefaults() {
 	set(&s.Direct.Ports.Prefill, 8000)
 	set(&s.Direct.Ports.Decode, 8000)
 	set(&s.Direct.Timeout, Every(2*time.Second))
+	set(&s.Direct.Scheme, SchemeHTTP)
 	if p := s.Prometheus; p != nil {
 		set(&p.PodLabel, "pod")
 		set(&p.NamespaceLabel, "namespace")
@@ -48,6 +49,7 @@ func (s *Signals) fillDefaults() {
 	if s.DCGM != nil {
 		set(&s.DCGM.Namespace, "gpu-operator")
 		set(&s.DCGM.Port, 9400)
+		set(&s.DCGM.Scheme, SchemeHTTP)
 		if s.DCGM.Selector == nil {
 			s.DCGM.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "nvidia-dcgm-exporter"}}
 		}

@@ -67,7 +67,45 @@ type DirectSignals struct {
 	// timeout of one read of one pod.
 	// +optional
 	// +kubebuilder:default="2s"
-	Timeout Duration `json:"timeout,omitzero"`
+	Timeout    Duration `json:"timeout,omitzero"`
+	PageAccess `json:",inline"`
+}
+
+// Scheme is how a metrics page is asked for.
+// +kubebuilder:validation:Enum=http;https
+type Scheme string
+
+// The schemes.
+const (
+	SchemeHTTP  Scheme = "http"
+	SchemeHTTPS Scheme = "https"
+)
+
+// PageAccess says how the metrics pages of pods are asked for. Pods have no names to
+// list in the annotation pdautoscaler.io/hosts of a Secret: pods.NAMESPACE stands for those of a namespace.
+// +kubebuilder:validation:XValidation:rule="self.scheme == 'https' || !(has(self.tls) || has(self.bearerToken))",message="tls and bearerToken need scheme: https"
+// +kubebuilder:validation:XValidation:rule="!has(self.bearerToken) || !has(self.tls) || !has(self.tls.insecureSkipVerify) || !self.tls.insecureSkipVerify",message="a bearerToken is sent only to a server whose certificate is checked: set tls.ca instead of tls.insecureSkipVerify"
+type PageAccess struct {
+	// scheme of the pages.
+	// +optional
+	// +kubebuilder:default=http
+	Scheme Scheme `json:"scheme,omitempty"`
+	// tls says how the pods are checked and what certificate is shown to them.
+	// +optional
+	TLS *PageTLS `json:"tls,omitempty"`
+	// bearerToken is a token in a Secret.
+	// +optional
+	BearerToken *SecretKeyReference `json:"bearerToken,omitempty"`
+}
+
+// PageTLS says how the certificates of pods are checked, and which one is shown to them.
+// +kubebuilder:validation:XValidation:rule="!has(self.insecureSkipVerify) || !self.insecureSkipVerify || !(has(self.ca) || has(self.serverName))",message="insecureSkipVerify checks nothing: leave out ca and serverName"
+type PageTLS struct {
+	TLS `json:",inline"`
+	// insecureSkipVerify takes any certificate. Without it set serverName too
+	// where the certificates do not hold the addresses of the pods.
+	// +optional
+	InsecureSkipVerify bool `json:"insecureSkipVerify,omitempty"`
 }
 
 // MetricsPorts are the ports of /metrics, per role.
@@ -137,7 +175,7 @@ type PrometheusSignals struct {
 
 // SecretKeyReference names one key of a Secret in the PDAutoscaler's own
 // namespace. A Secret with the annotation pdautoscaler.io/hosts is sent only to the hosts
-// listed there, host:port separated by commas.
+// listed there, host:port separated by commas; pods.NAMESPACE are the pods of a namespace.
 type SecretKeyReference struct {
 	// name of the Secret.
 	// +required
@@ -285,5 +323,6 @@ type DCGMSignals struct {
 	// +kubebuilder:default=9400
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
-	Port int32 `json:"port,omitempty"`
+	Port       int32 `json:"port,omitempty"`
+	PageAccess `json:",inline"`
 }
