@@ -74,6 +74,10 @@ e2e-signals: ## Hold a real Prometheus against the pods it reads (needs the pack
 	PDAUTOSCALER_E2E=1 go test -count=1 -v -timeout 10m ./test/signals | grep -vE '^=== (RUN|PAUSE|CONT)'
 	go test -count=1 -v -timeout 5m -run Prometheus ./cmd/gpu-agent | grep -vE '^=== (RUN|PAUSE|CONT)'
 
+.PHONY: e2e-install
+e2e-install: control-plane ## Install the chart, play a load on its sample, upgrade, uninstall: about 3 minutes
+	PDAUTOSCALER_E2E=1 go test -count=1 -v -timeout 15m ./test/install | grep -vE '^=== (RUN|PAUSE|CONT)'
+
 .PHONY: control-plane
 control-plane: ## Build the Kubernetes control plane that tests and demo run (once, 6-8 minutes)
 	@go run ./test/controlplane/cmd/controlplane -build-only
@@ -87,12 +91,13 @@ generate: ## Write the generated code and manifests anew
 	$(TOOL) controller-gen rbac:roleName=pdautoscaler paths=./pkg/controller output:rbac:dir=config/rbac
 	go generate ./pkg/metricsapi/...
 	go run ./docs/generate
+	go run ./charts/generate
 
 .PHONY: verify
 verify: generate ## Fail if generated parts, formatting or modules are not current
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go mod tidy -diff
-	git diff --exit-code -- pkg/api pkg/metricsapi config docs
+	git diff --exit-code -- pkg/api pkg/metricsapi config docs charts
 
 .PHONY: lint
 lint: ## Vet and lint

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -28,8 +29,9 @@ type controller struct {
 // stopGrace is how long the autoscaler may take to end in good order.
 const stopGrace = 20 * time.Second
 
-// startController starts the binary and returns at once. Its output goes to a file.
-func startController(binary, kubeconfig, log string, args ...string) (*controller, error) {
+// startController starts the binary and returns at once. Its output goes to a file. The flags are those that it is installed
+// with, then what differs on this machine, then more of them: of a flag given twice the last one counts.
+func startController(binary, kubeconfig, log string, installed, more []string) (*controller, error) {
 	addresses, err := freeAddresses(2)
 	if err != nil {
 		return nil, err
@@ -40,14 +42,13 @@ func startController(binary, kubeconfig, log string, args ...string) (*controlle
 	}
 	defer out.Close() // the child has a copy of its own
 	c := &controller{address: addresses[0], probes: addresses[1], log: log, done: make(chan struct{})}
-	c.cmd = exec.Command(binary, append([]string{
+	c.cmd = exec.Command(binary, slices.Concat(installed, []string{
 		"--kubeconfig", kubeconfig,
-		"--namespaces", Namespace,
 		"--metrics-bind-address", c.address,
 		"--health-probe-bind-address", c.probes,
 		"--records", "2000",
 		"--log-format", "text",
-	}, args...)...)
+	}, more)...)
 	c.cmd.Stdout, c.cmd.Stderr = out, out
 	c.cmd.SysProcAttr = childAttr()
 	started := make(chan error)

@@ -35,6 +35,8 @@ type Options struct {
 	Autoscaler string
 	// AutoscalerArgs are more of its flags.
 	AutoscalerArgs []string
+	// Installation puts the autoscaler into the cluster. Nil: the stage does, with the definition and the rights of config/.
+	Installation Installation
 	// Mode of the PDAutoscaler. Empty: Auto.
 	Mode v1alpha1.Mode
 	// Seed makes the noise of the emulated service repeatable.
@@ -98,7 +100,7 @@ func (s *Stage) start(ctx context.Context) error {
 	}{
 		{"", s.startCluster},
 		{"the RBG stand-in, the emulated service, NATS and dcgm-exporter", s.startService},
-		{"the autoscaler, with the rights of config/rbac", s.startAutoscaler},
+		{"the autoscaler, with the rights that it is installed with", s.startAutoscaler},
 		{"waiting for the service to be ready", s.serviceReady},
 		{"the PDAutoscaler " + Namespace + "/" + Name, s.createResource},
 	}
@@ -145,14 +147,18 @@ func (s *Stage) startService(ctx context.Context) error {
 }
 
 func (s *Stage) startAutoscaler(ctx context.Context) error {
-	if err := s.grantRights(ctx); err != nil {
+	if err := s.makeReader(ctx); err != nil {
 		return err
 	}
-	kubeconfig, err := s.autoscalerKubeconfig()
+	install := s.install
+	if s.options.Installation != nil {
+		install = func(ctx context.Context) (string, []string, error) { return s.options.Installation.Install(ctx, s) }
+	}
+	kubeconfig, args, err := install(ctx)
 	if err != nil {
 		return err
 	}
-	s.controller, err = startController(s.options.Autoscaler, kubeconfig, filepath.Join(s.options.Dir, "controller.log"), s.options.AutoscalerArgs...)
+	s.controller, err = startController(s.options.Autoscaler, kubeconfig, filepath.Join(s.options.Dir, "controller.log"), args, s.options.AutoscalerArgs)
 	if err != nil {
 		return err
 	}
@@ -160,6 +166,9 @@ func (s *Stage) startAutoscaler(ctx context.Context) error {
 	s.failWhen(s.controller.done, s.controller.ended)
 	return s.controller.ready(ctx)
 }
+
+// StopAutoscaler ends the autoscaler alone, as a kubelet does with a pod that is deleted.
+func (s *Stage) StopAutoscaler() error { return s.controller.stop() }
 
 // createResource makes the PDAutoscaler and waits for the first decision.
 func (s *Stage) createResource(ctx context.Context) (err error) {
@@ -173,6 +182,11 @@ func (s *Stage) createResource(ctx context.Context) (err error) {
 	resource := autoscaler(s.Emulator.NATSURL(), v1alpha1.MetricsPorts{Frontend: 8000, Prefill: 8000, Decode: 8000})
 	if s.options.Mode != "" {
 		resource.Spec.Mode = s.options.Mode
+	}
+	if s.options.Installation != nil {
+		if resource, err = s.options.Installation.Resource(resource); err != nil {
+			return err
+		}
 	}
 	if err := s.client.Create(ctx, resource); err != nil {
 		return err
