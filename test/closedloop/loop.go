@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pdautoscaler/pdautoscaler/pkg/capacity"
+	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel"
+	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel/calibrate"
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 	"github.com/pdautoscaler/pdautoscaler/sim/emulator/engine"
 	"github.com/pdautoscaler/pdautoscaler/sim/load"
@@ -23,6 +26,11 @@ type Scenario struct {
 	Window time.Duration
 	// StepNoise is the relative standard deviation of the engine's step times.
 	StepNoise float64
+	// Truth is what replicas do where that is not what the planner's spec takes them to do; nil is that.
+	Truth *capacity.Service
+	// Calibrate corrects the spec's service by what the replicas show. Belief is then what its replicas were made from.
+	Calibrate bool
+	Belief    perfmodel.Belief
 }
 
 // Result is what happened.
@@ -35,6 +43,8 @@ type Result struct {
 	GPUSeconds float64
 	Moves      int
 	MaxGPUs    int
+	// Lessons are what each role taught, where Calibrate was set.
+	Lessons map[planner.Role]calibrate.Online
 }
 
 // Attained returns the shares of the requests that arrived in [from, to) whose
@@ -75,7 +85,11 @@ type loop struct {
 
 // Run plays a scenario to its end.
 func Run(s Scenario) (Result, error) {
-	e, err := engine.New(engine.Config{Service: s.Spec.Service, Seed: s.Seed, StepNoise: s.StepNoise})
+	truth := &s.Spec.Service
+	if s.Truth != nil {
+		truth = s.Truth
+	}
+	e, err := engine.New(engine.Config{Service: *truth, Seed: s.Seed, StepNoise: s.StepNoise})
 	if err != nil {
 		return Result{}, fmt.Errorf("closedloop: %w", err)
 	}
@@ -104,10 +118,17 @@ func Run(s Scenario) (Result, error) {
 
 	var result Result
 	var memory planner.Memory
+	school, err := newSchool(&s)
+	if err != nil {
+		return Result{}, fmt.Errorf("closedloop: %w", err)
+	}
 	interval := s.Spec.Behavior.IntervalSeconds.Duration()
 	for l.now < s.Load.Duration() {
 		in := planner.Input{Spec: s.Spec, Memory: memory, Now: l.clock(),
 			Snapshot: planner.Snapshot{Signals: l.signals(), Prefill: *l.pools[planner.Prefill], Decode: *l.pools[planner.Decode]}}
+		if s.Calibrate {
+			school.correct(l, &in)
+		}
 		var d planner.Decision
 		d, memory = planner.Plan(in)
 		result.Decisions = append(result.Decisions, d)
@@ -126,7 +147,7 @@ func Run(s Scenario) (Result, error) {
 			l.settle()
 		}
 	}
-	result.Records = e.Records()
+	result.Records, result.Lessons = e.Records(), school.lessons
 	return result, nil
 }
 
