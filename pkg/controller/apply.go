@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
@@ -27,6 +28,9 @@ func (c *Reconciler) apply(ctx context.Context, r *round) {
 				r.writeErrors[role] = err
 				continue
 			}
+		} else if err := c.roomFor(ctx, r, role, rd.To-rd.From); err != nil {
+			r.writeErrors[role] = err
+			continue
 		}
 		if err := c.workload.Apply(ctx, r.target, role, rd.From, rd.To); err != nil {
 			r.writeErrors[role] = err
@@ -34,6 +38,33 @@ func (c *Reconciler) apply(ctx context.Context, r *round) {
 		}
 		r.did.roles[role] = true
 	}
+}
+
+// roomFor makes sure, with what is held at this moment, that the budget has room
+// for more replicas of a role. What the decision was made from may be behind.
+func (c *Reconciler) roomFor(ctx context.Context, r *round, role planner.Role, replicas int) error {
+	if r.spec.BudgetGPUs == 0 {
+		return nil
+	}
+	held, err := c.workload.Confirm(ctx, r.target, r.now)
+	if err != nil {
+		return fmt.Errorf("role %s was not grown: what is held now could not be read: %w", r.target.RoleName(role), err)
+	}
+	gpus := pool(r.seen, role).GPUsPerReplica
+	if gpus == 0 {
+		gpus = roleSpecOf(&r.spec, role).GPUsPerReplica
+	}
+	if more := replicas * gpus; held+more > r.spec.BudgetGPUs {
+		return fmt.Errorf("role %s was not grown: %d GPUs are held by now, %d more would be over the budget of %d", r.target.RoleName(role), held, more, r.spec.BudgetGPUs)
+	}
+	return nil
+}
+
+func roleSpecOf(s *planner.Spec, role planner.Role) *planner.RoleSpec {
+	if role == planner.Prefill {
+		return &s.Prefill
+	}
+	return &s.Decode
 }
 
 func growth(d *planner.Decision, role planner.Role) int {

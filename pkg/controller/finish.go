@@ -64,6 +64,13 @@ func (c *Reconciler) finish(ctx context.Context, request reconcile.Request, pda 
 	}
 	log := ctrl.LoggerFrom(ctx)
 	step := c.lastStep(ctx, r)
+	if step.to > step.from {
+		// What was seen may be behind; see roomFor.
+		if held, err := c.workload.Confirm(ctx, r.target, r.now); err != nil || held > r.heldGPUs() {
+			log.Info("the move of a deleted resource is not ended yet", "heldGPUs", held, "seenGPUs", r.heldGPUs(), "error", err)
+			return reconcile.Result{RequeueAfter: r.interval()}, nil
+		}
+	}
 	if step.to != step.from {
 		if err := c.workload.Apply(ctx, r.target, step.role, step.from, step.to); err != nil {
 			log.Error(err, "the move of a deleted resource could not be ended yet", "role", step.role)
@@ -121,9 +128,12 @@ func (c *Reconciler) lastStep(ctx context.Context, r *round) ending {
 	return endMove(move, &seen.Prefill, &seen.Decode, r.room(), rebalance(&r.pda.Spec.Rebalance), r.now)
 }
 
+// heldGPUs is what the target was seen to hold.
+func (r *round) heldGPUs() int { return r.seen.Prefill.HeldGPUs() + r.seen.Decode.HeldGPUs() }
+
 // room is how many GPUs the budget leaves.
 func (r *round) room() int {
-	held := r.seen.Prefill.HeldGPUs() + r.seen.Decode.HeldGPUs()
+	held := r.heldGPUs()
 	room := int(^uint(0) >> 1)
 	if b := r.pda.Spec.Budget; b != nil {
 		room = int(b.GPUs) - held

@@ -14,6 +14,8 @@ import (
 type Workload interface {
 	Observe(ctx context.Context, t workload.Target, now time.Time) (workload.Observation, error)
 	Apply(ctx context.Context, t workload.Target, role planner.Role, from, to int) error
+	// Confirm is how many GPUs the target holds now, asked past every cache.
+	Confirm(ctx context.Context, t workload.Target, now time.Time) (gpus int, err error)
 	// Choose makes replicas of a role without identities the first to go.
 	Choose(ctx context.Context, t workload.Target, role planner.Role, victims []string) error
 	// Drain tells pods that they go, Undrain that they stay after all.

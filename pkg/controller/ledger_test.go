@@ -221,6 +221,31 @@ func TestPauseAfterTheRoundBegan(t *testing.T) {
 	}
 }
 
+// A decision is made from a cache. Growth that what is really held leaves no
+// room for is not written, is said, and is decided again; a shrink is written.
+func TestGrowthIsConfirmed(t *testing.T) {
+	w := newWorld(t, example(func(p *v1alpha1.PDAutoscaler) { p.Spec.Budget.GPUs = 8 }))
+	w.decide = scaleTo(1, 3)
+	w.service.hidden = 2
+	pda := w.round()
+	w.wantCounts(1, 1)
+	if want := "role decode was not grown: 8 GPUs are held by now, 4 more would be over the budget of 8"; pda.Status.Message != want {
+		t.Errorf("the status says %q, want %q", pda.Status.Message, want)
+	}
+	w.service.settle()
+	w.service.hidden = 0
+	w.pass(10 * time.Second)
+	w.round()
+	w.wantCounts(1, 3)
+
+	w.edit(func(p *v1alpha1.PDAutoscaler) { p.Spec.Budget = nil })
+	w.service.hidden = 100
+	w.decide = scaleTo(1, 4)
+	w.pass(10 * time.Second)
+	w.round()
+	w.wantCounts(1, 4) // no budget, nothing to be sure of
+}
+
 // A resource that is deleted in the middle of a move leaves no half of it.
 func TestDeletedInMidMove(t *testing.T) {
 	for at := range 6 {

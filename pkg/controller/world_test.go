@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
+	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel/calibrate"
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 	"github.com/pdautoscaler/pdautoscaler/pkg/signals"
 	"github.com/pdautoscaler/pdautoscaler/pkg/workload"
@@ -269,6 +270,7 @@ type fakeService struct {
 	applied   func()                 // called by Apply when it has written
 	forgotten []workload.Target
 
+	hidden       int // GPUs that are held and that a cache does not show
 	stateless    map[planner.Role]bool
 	loads        map[string]float64 // by pod
 	grace        map[planner.Role]int64
@@ -281,8 +283,9 @@ type fakeService struct {
 	signals    planner.Signals // read at the time of the collection
 	reports    []signals.SourceReport
 	readings   []signals.Reading
-	targets    []signals.Target // of the last collection
-	patience   time.Duration    // what the last collection could have taken
+	intervals  map[planner.Role]calibrate.Interval // of each collection
+	targets    []signals.Target                    // of the last collection
+	patience   time.Duration                       // what the last collection could have taken
 	collectors int
 	closed     int
 	born       int
@@ -381,6 +384,11 @@ func (s *fakeService) scale(role planner.Role, from, to int) error {
 	return nil
 }
 
+// Confirm sees what Observe sees, and what is hidden from it.
+func (s *fakeService) Confirm(context.Context, workload.Target, time.Time) (int, error) {
+	return s.w.held() + s.hidden, s.observe
+}
+
 func (s *fakeService) Choose(_ context.Context, _ workload.Target, role planner.Role, victims []string) error {
 	s.w.log = append(s.w.log, fmt.Sprintf("choose %s %s", role, strings.Join(victims, " ")))
 	return s.refuseChoice
@@ -421,6 +429,10 @@ func (s *fakeService) Collect(ctx context.Context, targets []signals.Target, now
 }
 
 func (s *fakeService) Readings() []signals.Reading { return s.readings }
+
+func (s *fakeService) Intervals() (prefill, decode calibrate.Interval) {
+	return s.intervals[planner.Prefill], s.intervals[planner.Decode]
+}
 
 func (s *fakeService) Close() { s.closed++ }
 

@@ -169,7 +169,7 @@ func (w *Workload) seeScales(ctx context.Context, t Target, state *state, now ti
 		objects[r] = s
 	}
 	var pods corev1.PodList
-	if err := w.reader.List(ctx, &pods, client.InNamespace(t.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+	if err := w.podReader(state).List(ctx, &pods, client.InNamespace(t.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list the pods of %s: %w", t.what(), err)
 	}
 	writers, err := w.readWriters(ctx, t, now)

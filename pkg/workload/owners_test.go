@@ -184,3 +184,38 @@ func TestRollout(t *testing.T) {
 		}
 	}
 }
+
+// What is confirmed before growth is read past the cache and past what is remembered of owners.
+func TestConfirm(t *testing.T) {
+	c, stale := dynamoPD(t), dynamoPD(t)
+	c.adapter("prefill", "Bound", 1)
+	c.adapter("decode", "Bound", 1)
+	for _, of := range []*cluster{c, stale} {
+		of.pod("prefill", "dynamo-pd-prefill-0")
+		of.pod("decode", "dynamo-pd-decode-0")
+	}
+	c.pod("prefill", "dynamo-pd-prefill-1") // scaled down, and the cache has not seen that it is there
+	w := New(stale.client(), c.client(), WithLiveReader(c.client()), WithDiscovery(discovery(c.versions)))
+	check := func(what string, want int) {
+		t.Helper()
+		api := c.client()
+		w.live, w.writer = api, api
+		if got, err := w.Confirm(t.Context(), target, now); err != nil || got != want {
+			t.Errorf("%s: %d GPUs are held (%v), want %d", what, got, err, want)
+		}
+	}
+	o, err := w.Observe(t.Context(), target, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if held := o.Prefill.HeldGPUs() + o.Decode.HeldGPUs(); held != 4 {
+		t.Fatalf("the cache shows %d GPUs, want 4: the test has no subject", held)
+	}
+	check("a pod that the cache does not show", 6)
+
+	// The instance is replaced while its pod is still there: the pod is no supply for the new one.
+	c.objects = slices.DeleteFunc(c.objects, func(o client.Object) bool {
+		return o.GetName() == "dynamo-pd-decode-0" && o.GetObjectKind().GroupVersionKind().Kind == "RoleInstance"
+	})
+	check("a pod whose owner is gone", 8)
+}

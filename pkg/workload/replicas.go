@@ -38,7 +38,7 @@ func (w *Workload) members(ctx context.Context, g *group, state *state) ([]membe
 	next := ownerMemory{}
 	for generation, key := range groupLabels {
 		var pods corev1.PodList
-		err := w.reader.List(ctx, &pods, client.InNamespace(g.Namespace), client.MatchingLabels{key: g.Name}, client.UnsafeDisableDeepCopy)
+		err := w.podReader(state).List(ctx, &pods, client.InNamespace(g.Namespace), client.MatchingLabels{key: g.Name}, client.UnsafeDisableDeepCopy)
 		if err != nil {
 			return nil, nil, fmt.Errorf("list the pods of %s: %w", g.what(), err)
 		}

@@ -43,6 +43,8 @@ type state struct {
 	paths map[planner.Role]*writePath
 	// pods are those that were seen, by role.
 	pods map[planner.Role][]candidate
+	// confirming: pods are read past the cache, and owners anew.
+	confirming bool
 }
 
 // Option changes how a Workload reads.

@@ -43,7 +43,10 @@ type ControlPlane struct {
 	podLock   *fileLock
 	nodesMade atomic.Int64
 
+	mu        sync.Mutex
 	processes []*process // in the order they were started
+	stopping  bool
+	revived   []Component
 	failOnce  sync.Once
 	failed    chan struct{}
 	failure   error // read only after failed
@@ -82,7 +85,11 @@ func (cp *ControlPlane) Stop() error {
 func (cp *ControlPlane) stop() error {
 	server := func(p *process) bool { return p.component == Etcd || p.component == APIServer }
 	var clients, servers []*process
-	for _, p := range cp.processes {
+	cp.mu.Lock()
+	cp.stopping = true // nothing comes back from here on
+	processes := slices.Clone(cp.processes)
+	cp.mu.Unlock()
+	for _, p := range processes {
 		if server(p) {
 			servers = append(servers, p)
 		} else {

@@ -44,6 +44,10 @@ type Options struct {
 	// whose kind was defined later outlive it by that much.
 	BeforeControllers func(context.Context, *rest.Config) error
 
+	// Revive are components that are started again when they end by themselves, as a kubelet does with those of a real control
+	// plane. Some do when the API server is away for long. The end of any other is a failure.
+	Revive []Component
+
 	// AuditLog makes the API server write who asked for what (level Metadata) to Dir/logs/audit.log.
 	AuditLog bool
 

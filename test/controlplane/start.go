@@ -48,7 +48,7 @@ func start(ctx context.Context, opts Options, components []Component, binDir str
 	if err != nil {
 		return nil, err
 	}
-	cp := &ControlPlane{Dir: dir, temporary: temporary, binDir: binDir, failed: make(chan struct{})}
+	cp := &ControlPlane{Dir: dir, temporary: temporary, binDir: binDir, revived: opts.Revive, failed: make(chan struct{})}
 	defer func() {
 		if err == nil {
 			return
@@ -153,10 +153,12 @@ rules:
 `
 
 func (cp *ControlPlane) startComponent(c Component, extra []string) error {
-	p, err := startProcess(c, cp.binDir, cp.Logs, append(cp.layout.args(c), extra...), cp.fail)
+	p, err := cp.launch(c, append(cp.layout.args(c), extra...))
 	if err != nil {
 		return err
 	}
+	cp.mu.Lock()
+	defer cp.mu.Unlock()
 	cp.processes = append(cp.processes, p)
 	return nil
 }

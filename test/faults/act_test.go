@@ -103,7 +103,7 @@ func (w *world) begin(ctx context.Context, f *Fault) (end func(context.Context) 
 		return w.release, w.hold(ctx, f.Role)
 	case NodeGone:
 		node := w.nodes[f.N]
-		return func(ctx context.Context) error { return w.addNode(ctx, node) }, w.removeNode(ctx, node)
+		return func(ctx context.Context) error { return w.create(ctx, node.DeepCopy()) }, w.removeNode(ctx, node)
 	case BudgetLowered:
 		return func(ctx context.Context) error { return w.setBudget(ctx, Budget) }, w.setBudget(ctx, f.N)
 	case Edited:
@@ -286,13 +286,5 @@ func (w *world) removeNode(ctx context.Context, node *corev1.Node) error {
 			return nil
 		}
 		return client.IgnoreNotFound(w.suite.client.Delete(ctx, pod, client.GracePeriodSeconds(0)))
-	})
-}
-
-// addNode puts it back, without its past.
-func (w *world) addNode(ctx context.Context, node *corev1.Node) error {
-	return w.create(ctx, &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: node.Name, Labels: node.Labels},
-		Status:     corev1.NodeStatus{Capacity: node.Status.Capacity, Allocatable: node.Status.Allocatable},
 	})
 }

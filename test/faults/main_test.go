@@ -25,7 +25,11 @@ func TestMain(m *testing.M) {
 	silence := logr.New(log.NullLogSink{})
 	ctrl.SetLogger(silence)
 	klog.SetLogger(silence) // faults make client-go complain all the time
-	os.Exit(controlplane.Main(m, controlplane.Options{BeforeControllers: install}))
+	os.Exit(controlplane.Main(m, controlplane.Options{
+		BeforeControllers: install,
+		// Some of these do not survive an API server that is away.
+		Revive: []controlplane.Component{controlplane.ControllerManager, controlplane.Scheduler, controlplane.Kwok},
+	}))
 }
 
 // install installs the kinds of RBG and ours.

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
@@ -186,16 +187,9 @@ func (w *world) build(ctx context.Context) (err error) {
 	s.history.Open(w.namespace)
 	w.note("namespace %s", w.namespace)
 	product := "product-of-" + w.namespace
-	var names []string
-	if err := w.try(ctx, func() (err error) {
-		names, err = s.cp.AddGPUNodes(ctx, nodesOfOne, gpusOfNode, product)
-		return err
-	}); err != nil {
-		return err
-	}
-	for _, name := range names {
-		node := &corev1.Node{}
-		if err := w.try(ctx, func() error { return s.client.Get(ctx, client.ObjectKey{Name: name}, node) }); err != nil {
+	for i := range nodesOfOne {
+		node := gpuNode(fmt.Sprintf("%s-%d", w.namespace, i), product)
+		if err := w.create(ctx, node.DeepCopy()); err != nil {
 			return err
 		}
 		w.nodes = append(w.nodes, node)
@@ -225,6 +219,18 @@ func (w *world) build(ctx context.Context) (err error) {
 		if err := wait(ctx, lookEvery); err != nil {
 			return err
 		}
+	}
+}
+
+// gpuNode is a node of the sequence's own, which its pods select by the product.
+func gpuNode(name, product string) *corev1.Node {
+	resources := corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse("192"), corev1.ResourceMemory: resource.MustParse("2Ti"), corev1.ResourcePods: resource.MustParse("110"),
+		controlplane.ResourceGPU: *resource.NewQuantity(gpusOfNode, resource.DecimalSI),
+	}
+	return &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name, controlplane.LabelGPUProduct: product}},
+		Status:     corev1.NodeStatus{Capacity: resources, Allocatable: resources},
 	}
 }
 
@@ -277,8 +283,11 @@ func (w *world) create(ctx context.Context, o client.Object) error {
 func (w *world) try(ctx context.Context, do func() error) error {
 	for {
 		err := do()
-		if err == nil || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsForbidden(err) {
+		if err == nil || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
 			return err
+		}
+		if ended := w.suite.cp.Err(); ended != nil {
+			return fmt.Errorf("%w (%w)", err, ended)
 		}
 		if ended := wait(ctx, 200*time.Millisecond); ended != nil {
 			return fmt.Errorf("%w (%w)", err, ended)
