@@ -24,55 +24,63 @@ type place struct {
 // A reserver finds a place in a namespace. The error says in a sentence why there is none.
 type reserver func(ctx context.Context, t *trial, gpus int) (*place, error)
 
-// nodeReserver lends one node to one trial at a time, and fills up what is too many on it.
+// nodeReserver lends each node to one trial at a time, and fills up what is too many on it.
 type nodeReserver struct {
 	cluster *cluster
-	busy    chan struct{} // holds a token while nobody has the node
-	// node and why are found once.
-	node string
-	err  error
+	idle    chan string // names of nodes that nobody has
+	err     error       // why there are none
 }
 
 func newNodeReserver(ctx context.Context, c *cluster) *nodeReserver {
-	r := &nodeReserver{cluster: c, busy: make(chan struct{}, 1)}
-	r.node, r.err = r.choose(ctx)
-	r.busy <- struct{}{}
+	r := &nodeReserver{cluster: c}
+	nodes, err := r.choose(ctx)
+	r.idle, r.err = make(chan string, len(nodes)), err
+	for _, node := range nodes {
+		r.idle <- node
+	}
 	return r
 }
 
 // mostGPUs is the most that any behaviour asks for.
 const mostGPUs = 6
 
-// choose takes the node with most of the resource, or advertises the resource on one.
-func (r *nodeReserver) choose(ctx context.Context) (string, error) {
+// choose takes the nodes that have enough of the resource, or the one with most of it, or advertises the resource on one.
+func (r *nodeReserver) choose(ctx context.Context) ([]string, error) {
 	c := r.cluster
 	nodes := &corev1.NodeList{}
 	if err := c.client.List(ctx, nodes); err != nil {
-		return "", fmt.Errorf("nodes may not be listed: %w", err)
+		return nil, fmt.Errorf("nodes may not be listed: %w", err)
 	}
+	var enough []string
 	best, most, ready := "", int64(0), ""
 	for i := range nodes.Items {
 		n := &nodes.Items[i]
-		if !usable(n) || c.settings.node != "" && n.Name != c.settings.node {
+		if !usable(n) || c.node != "" && n.Name != c.node {
 			continue
 		}
 		ready = n.Name
-		if has := n.Status.Allocatable[corev1.ResourceName(c.resource)]; has.Value() > most {
+		has := n.Status.Allocatable[corev1.ResourceName(c.resource)]
+		if has.Value() >= mostGPUs {
+			enough = append(enough, n.Name)
+		}
+		if has.Value() > most {
 			best, most = n.Name, has.Value()
 		}
 	}
 	switch {
+	case len(enough) > 0:
+		return enough, nil
 	case best != "":
-		return best, nil
-	case ready == "" && c.settings.node != "":
-		return "", fmt.Errorf("CONFORMANCE_NODE=%s: there is no such node that is Ready and schedulable", c.settings.node)
+		return []string{best}, nil
+	case ready == "" && c.node != "":
+		return nil, fmt.Errorf("CONFORMANCE_NODE=%s: there is no such node that is Ready and schedulable", c.node)
 	case ready == "":
-		return "", errors.New("the cluster has no node that is Ready and schedulable")
+		return nil, errors.New("the cluster has no node that is Ready and schedulable")
 	}
 	if err := c.advertise(ctx, ready, mostGPUs); err != nil {
-		return "", fmt.Errorf("no node has %s, and it cannot be advertised on node %s: %w", c.resource, ready, err)
+		return nil, fmt.Errorf("no node has %s, and it cannot be advertised on node %s: %w", c.resource, ready, err)
 	}
-	return ready, nil
+	return []string{ready}, nil
 }
 
 func usable(n *corev1.Node) bool {
@@ -100,19 +108,17 @@ func (c *cluster) advertise(ctx context.Context, node string, gpus int) error {
 	return nil
 }
 
-// reserve waits for the node and takes from it all but the GPUs that are asked for.
+// reserve waits for a node and takes from it all but the GPUs that are asked for.
 func (r *nodeReserver) reserve(ctx context.Context, t *trial, gpus int) (*place, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
+	p := &place{resource: corev1.ResourceName(r.cluster.resource)}
 	select {
-	case <-r.busy:
+	case p.node = <-r.idle:
+		p.release = func() { r.idle <- p.node }
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	}
-	p := &place{
-		resource: corev1.ResourceName(r.cluster.resource), node: r.node, selector: map[string]string{corev1.LabelHostname: r.node},
-		release: func() { r.busy <- struct{}{} },
 	}
 	if err := r.fill(ctx, t, p, gpus); err != nil {
 		p.release()
@@ -127,11 +133,11 @@ func (r *nodeReserver) fill(ctx context.Context, t *trial, p *place, gpus int) e
 	if err := r.cluster.client.Get(ctx, client.ObjectKey{Name: p.node}, node); err != nil {
 		return err
 	}
-	if name := node.Labels[corev1.LabelHostname]; name != "" {
-		p.selector = map[string]string{corev1.LabelHostname: name}
-	} else {
+	name := node.Labels[corev1.LabelHostname]
+	if name == "" {
 		return fmt.Errorf("node %s has no label %s, by which pods are put there", p.node, corev1.LabelHostname)
 	}
+	p.selector = map[string]string{corev1.LabelHostname: name}
 	has := node.Status.Allocatable[p.resource]
 	free := has.Value()
 	pods := &corev1.PodList{}

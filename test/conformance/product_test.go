@@ -82,7 +82,7 @@ func (t *trial) product() *product {
 	d, err := discovery.NewDiscoveryClientForConfig(t.config)
 	t.must("discovery", err)
 	p := &product{trial: t, workload: workload.New(t.client, t.client, workload.WithDiscovery(d)), target: workload.Target{
-		Namespace: t.ns, Group: groupName, Autoscaler: "conformance",
+		Namespace: t.ns, Group: groupName, // without the UID of a PDAutoscaler: no others are looked for
 		Roles: map[planner.Role]string{planner.Prefill: "prefill", planner.Decode: "decode"},
 	}}
 	if stored := p.stored(); stored != "" && stored != t.api {

@@ -41,10 +41,12 @@ type report struct {
 	results []result
 }
 
+// add takes a result, and says so at once: a run may not come to its end.
 func (r *report) add(one result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.results = append(r.results, one)
+	fmt.Printf("%s  %s  %s  %.1fs  %s\n", one.API, one.Verdict, one.Behaviour, one.Seconds, firstLine(one.Why))
 }
 
 // sorted returns the results in the order of the suite.
