@@ -35,10 +35,13 @@ test: control-plane ## Unit, property (1,000 cases a rule) and control-plane tes
 	go test -shuffle=on -timeout 20m $(OTHERS)
 	go test -shuffle=on -timeout 20m $(PROPERTY) -rapid.checks=$(CASES)
 
-.PHONY: test-long
-test-long: control-plane ## The same with 10,000 cases a rule, and with the race detector
+.PHONY: race
+race: control-plane ## The tests with the race detector
 	go test -race -shuffle=on -timeout 30m $(OTHERS) ./pkg/controller ./pkg/workload
 	go test -race -short -shuffle=on -timeout 30m $(PROPERTY) -rapid.checks=100
+
+.PHONY: test-long
+test-long: race ## The same with 10,000 cases a rule
 	go test -shuffle=on -timeout 40m $(PROPERTY) -rapid.checks=$(LONG_CASES)
 
 FUZZTIME ?= 30s
@@ -94,15 +97,40 @@ generate: ## Write the generated code and manifests anew
 	go run ./charts/generate
 
 .PHONY: verify
-verify: generate ## Fail if generated parts, formatting or modules are not current
+verify: generate ## Fail if generated parts, formatting or modules are not current, or a link is dead
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go mod tidy -diff
 	git diff --exit-code -- pkg/api pkg/metricsapi config docs charts
+	go test -count=1 ./docs/... ./charts/generate/...
 
 .PHONY: lint
 lint: ## Vet and lint
 	go vet ./...
 	$(TOOL) golangci-lint run ./...
+
+# Where govulncheck finds the database of known holes: online, or a folder that holds a copy of it. Nothing here asks another
+# machine unless it is told to.
+VULNDB ?=
+.PHONY: vuln
+vuln: ## Look for known holes in what is linked (VULNDB=online, or a folder with the database)
+	@case '$(VULNDB)' in \
+	'') echo 'vuln: skipped: VULNDB is neither online nor a folder with a copy of the database of known holes';; \
+	online) timeout 10m $(TOOL) govulncheck ./...;; \
+	*) timeout 10m $(TOOL) govulncheck -db "file://$$(cd '$(VULNDB)' && pwd)" ./...;; esac
+
+.PHONY: helm-lint
+helm-lint: ## Lint the Helm chart, and hold what it renders against its golden files and schemas
+	go test -count=1 ./charts
+
+.PHONY: presubmit
+presubmit: ## All that a change must pass, from lint to race detector and a short fuzzing: an hour and more on 2 cores
+	$(MAKE) lint
+	$(MAKE) vuln
+	$(MAKE) helm-lint
+	$(MAKE) verify
+	$(MAKE) test
+	$(MAKE) race
+	$(MAKE) fuzz FUZZTIME=5s
 
 ARCHES ?= amd64 arm64
 IMAGES ?= pdautoscaler pdctl
