@@ -88,9 +88,14 @@ func TestHPAFollowsThePlan(t *testing.T) {
 			want = n
 		}
 		c.eventually("the HPA with a tolerance", func() error {
-			metrics := c.hpa("tolerant").CurrentMetrics
+			status := c.hpa("tolerant")
+			metrics := status.CurrentMetrics
 			if len(metrics) == 0 || metrics[0].External == nil {
 				return fmt.Errorf("its metrics are %v", metrics)
+			}
+			// pods that are not counted yet would let the next plan look larger than the tolerance
+			if status.CurrentReplicas != want {
+				return fmt.Errorf("it sees %d replicas, want %d", status.CurrentReplicas, want)
 			}
 			// what it was told, over the replicas that it has
 			if got, told := metrics[0].External.Current.AverageValue.MilliValue(), (1000*int64(n)+int64(want)-1)/int64(want); got != told {
