@@ -39,7 +39,11 @@ spec:
       url: tls://nats:4222
       auth: {credentials: {name: nats, key: user.creds}}   # or nkey, token, username with password
       monitoring: http://nats:8222                # asked where url does not answer
-    dcgm: {}                                      # dcgm-exporter or gpu-agent
+    direct:                                       # the pods themselves, where prometheus is left out
+      scheme: https                               # http unless their pages are behind TLS
+      tls: {ca: {name: pods, key: ca.crt}, serverName: worker}   # or insecureSkipVerify: true
+      bearerToken: {name: pods, key: token}
+    dcgm: {}                                      # dcgm-exporter or gpu-agent; scheme, tls and bearerToken as for direct
     etcd:                                         # a cross-check of live workers, for Dynamo with etcd
       endpoints: [http://etcd:2379]
       prefillPrefix: instances/dynamo/PrefillWorker/
@@ -49,6 +53,18 @@ spec:
 What speaks Prometheus' HTTP API will do: Thanos, VictoriaMetrics (the address before /api/v1, such as
 ` + "`http://vmselect:8481/select/0/prometheus`" + `), Mimir. An answer with warnings, or marked as partial, never scales down. A pod that
 Prometheus could not read is silent, and a sample older than ` + "`behavior.maxAge`" + ` is none.
+
+Pages of pods and exporters are read over HTTP unless their ` + "`scheme`" + ` is https. Pods' certificates rarely hold the addresses that
+they are asked at: ` + "`serverName`" + ` is the name that they do hold. ` + "`insecureSkipVerify`" + ` takes any certificate, and sends no token.
+
+## Demand
+
+Demand is requests started, where an engine says so, else requests finished and the growth of those in flight. Requests that are
+turned away for overload (429, 503, 529) are demand too. Dynamo's frontend counts them among those started; vLLM
+(` + "`--max-num-queued-reqs`" + `) and SGLang (` + "`--max-queued-requests`" + `) count them apart, in versions that have these counters, and they
+are added: one that a router offers to several pods counts at each. What a gateway before the service turns away, or an engine
+without such a counter, is unknown and not in the demand: let the service queue instead.
+` + "`pdautoscaler_rejected_requests_per_second`" + ` shows what is counted.
 
 ## Credentials
 
@@ -60,7 +76,8 @@ They come from Secrets of the PDAutoscaler's own namespace, which the controller
 They are sent to the host of their own url and to no other: no redirect is followed, no proxy used, a url holds no user or password.
 Two things narrow that further:
 
-- a Secret with the annotation ` + "`pdautoscaler.io/hosts: \"prometheus.monitoring:9090\"`" + ` is sent only to the hosts listed there;
+- a Secret with the annotation ` + "`pdautoscaler.io/hosts: \"prometheus.monitoring:9090\"`" + ` is sent only to the hosts listed there,
+  where ` + "`pods.NAMESPACE`" + ` are the pods of a namespace;
 - the controller's flag ` + "`--signal-hosts='*.monitoring.svc:9090,nats.*'`" + ` limits which hosts any PDAutoscaler may name.
 
 ## The prefill queue in NATS

@@ -38,6 +38,7 @@ var shownReadings = map[string]shownReading{
 	signals.QueueTokens:              {series: metricQueueTokens},
 	signals.Unacknowledged:           {series: metricUnacknowledged},
 	signals.Registered:               {series: metricRegistered},
+	signals.RequestsRejected:         {series: metricRejected},
 }
 
 // observeReadings exports what was read of the way of the requests.

@@ -26,23 +26,25 @@ func TestMetricsOfOtherReadings(t *testing.T) {
 		{Name: signals.QueueTokens, Role: signals.KindPrefill, Reading: known(2400)},
 		{Name: signals.Unacknowledged, Role: signals.KindPrefill, Reading: planner.Known(3, start.Add(-time.Hour), "test")},
 		{Name: signals.Registered, Role: signals.KindDecode, Reading: known(2)},
+		{Name: signals.RequestsRejected, Role: signals.KindFrontend, Reading: known(4)},
 		{Name: "something newer", Reading: known(1)},
 	}
 	w.rounds(1)
 	values := w.values()
 	for name, want := range map[string]float64{
-		`tokens_per_second{role="prefill"}`:           1600,
-		`engine_queue_seconds{role="prefill"}`:        0.25,
-		`kv_cache_usage_ratio{role="prefill"}`:        0.25,
-		`kv_cache_usage_ratio{role="decode"}`:         0.5,
-		`requests{role="prefill",state="running"}`:    0,
-		`requests{role="decode",state="allocating"}`:  6,
-		`kv_transfer_seconds{}`:                       0.012,
-		`queue_tokens{}`:                              2400,
-		`registered_workers{role="decode"}`:           2,
-		`tokens_per_second{role="decode"}`:            math.NaN(),
-		`queue_unacknowledged_messages{}`:             math.NaN(),
-		`requests{role="prefill",state="allocating"}`: math.NaN(),
+		`tokens_per_second{role="prefill"}`:             1600,
+		`engine_queue_seconds{role="prefill"}`:          0.25,
+		`kv_cache_usage_ratio{role="prefill"}`:          0.25,
+		`kv_cache_usage_ratio{role="decode"}`:           0.5,
+		`requests{role="prefill",state="running"}`:      0,
+		`requests{role="decode",state="allocating"}`:    6,
+		`kv_transfer_seconds{}`:                         0.012,
+		`queue_tokens{}`:                                2400,
+		`registered_workers{role="decode"}`:             2,
+		`rejected_requests_per_second{role="frontend"}`: 4,
+		`tokens_per_second{role="decode"}`:              math.NaN(),
+		`queue_unacknowledged_messages{}`:               math.NaN(),
+		`requests{role="prefill",state="allocating"}`:   math.NaN(),
 	} {
 		got, ok := values[name]
 		if ok == math.IsNaN(want) || ok && math.Abs(got-want) > 1e-9 {

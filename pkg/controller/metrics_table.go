@@ -30,6 +30,7 @@ const (
 	metricQueueTokens    = "pdautoscaler_queue_tokens"
 	metricUnacknowledged = "pdautoscaler_queue_unacknowledged_messages"
 	metricRegistered     = "pdautoscaler_registered_workers"
+	metricRejected       = "pdautoscaler_rejected_requests_per_second"
 	metricLastDecision   = "pdautoscaler_last_decision_timestamp_seconds"
 	metricDecisions      = "pdautoscaler_decisions_total"
 	metricMoves          = "pdautoscaler_moves_total"
@@ -81,6 +82,7 @@ const maxReasons = 64
 
 var (
 	labelRole      = Label{Name: "role", Values: []string{"prefill", "decode"}}
+	labelPods      = Label{Name: "role", Values: []string{"frontend", "prefill", "decode"}}
 	labelObjective = Label{Name: "objective", Values: []string{"ttft", "tpot"}}
 	labelSource    = Label{Name: "source", Values: []string{"frontend", "prefill", "decode", "exporter", "prometheus", "etcd", "queue"}}
 	labelWhere     = Label{Name: "state", Values: []string{"running", "held_for_decode", "handing_over", "allocating", "arriving"}}
@@ -122,6 +124,7 @@ var table = []Series{
 	{metricQueueTokens, Gauge, "Prompt tokens, less those found in the prefix cache, of the requests that wait for prefill.", nil},
 	{metricUnacknowledged, Gauge, "Messages of the prefill queue that were delivered and not acknowledged.", nil},
 	{metricRegistered, Gauge, "Workers that are registered in etcd.", []Label{labelRole}},
+	{metricRejected, Gauge, "Requests per second that a kind of pod turned away for overload, where it counts them. They are part of the demand.", []Label{labelPods}},
 	{metricLastDecision, Gauge, "When the last decision was made.", nil},
 	{metricDecisions, Counter, "Decisions for a role, by direction and by what bound the count.", []Label{labelRole, labelDirection, labelReason}},
 	{metricMoves, Counter, "Moves of GPUs from one role to the other, by result; Started counts their beginnings.", []Label{labelResult}},

@@ -55,6 +55,7 @@ func TestDescribeSaysWhichSpellingMatched(t *testing.T) {
 	want := map[string]string{
 		"new: requests finished": "vllm:request_success_total", "old: requests finished": "vllm:request_success",
 		"new: requests running": "vllm:num_requests_running", "old: requests running": "",
+		"new: requests turned away": "", "old: requests turned away": "",
 		"new: requests waiting": "vllm:num_requests_waiting", "old: requests waiting": "",
 		"new: tokens generated": "", "old: tokens generated": "",
 		"new: drafts of speculative decoding": "", "old: drafts of speculative decoding": "",

@@ -22,7 +22,7 @@
 //	buckets.go     histograms: sums, quantiles with their bounds, variation
 //	queue.go       depth of the prefill queue, and messages that were lost; monitoring.go its fallback
 //	etcd.go        workers that are registered, held against the ready pods
-//	demand.go      requests that arrive
+//	demand.go      requests that arrive; rejected.go those that were turned away
 //	requests.go    what requests look like, and their TTFT and TPOT
 //	occupancy.go   what the engines hold: waiting, running, KV cache
 //	activity.go    how busy the GPUs are
@@ -44,7 +44,8 @@
 // growth. A series that appears on a page seen before began at zero. The first
 // sample of a pod only starts. What a pod counted before it went stays until it leaves the window.
 //
-// Demand is requests started, or finished plus the growth of those in flight.
+// Demand is requests started, or finished plus the growth of those in flight, and
+// those turned away where an engine counts them apart.
 // It has one source: frontends, else prefill pods and their queue, else decode
 // pods. Where a ready pod's share is not known, demand is unknown.
 //

@@ -72,7 +72,7 @@ func (p *pod) observe(s sample, v *vocabulary, keep time.Duration) {
 		if !ok || w.form == gauge {
 			continue
 		}
-		if p.grow(w, m, v.lazy) {
+		if p.grow(w, m, v.lazy || w.late) {
 			restarted = true
 		}
 		next.names[w.what] = m.name
@@ -161,8 +161,8 @@ func (p *pod) grow(w word, m measured, lazy bool) (fell bool) {
 }
 
 // arrive counts the requests that arrived: those started, where the page says
-// so, else those finished plus the growth of those in flight. A restart loses
-// what was in flight, so the growth is then from none.
+// so, else those finished plus the growth of those in flight, and those turned away where
+// they are in neither. A restart loses what was in flight, so the growth is then from none.
 func (p *pod) arrive(s sample, v *vocabulary, restarted bool, next *point) {
 	var ever float64
 	if m, ok := s.measured[requestsStarted]; ok {
@@ -185,8 +185,10 @@ func (p *pod) arrive(s sample, v *vocabulary, restarted bool, next *point) {
 		}
 		p.grown[arrivals] += flying - p.flying
 		p.flying = flying
-		next.names[arrivals], next.grown[arrivals] = m.name+" and in flight", p.grown[requestsFinished]+p.grown[arrivals]
-		ever = m.total() + flying
+		// What was turned away did arrive: a service that sheds its load needs replicas for it too.
+		rejected, all := v.rejectedApart(&s, p)
+		next.names[arrivals], next.grown[arrivals] = m.name+" and in flight", p.grown[requestsFinished]+p.grown[arrivals]+rejected
+		ever = m.total() + flying + all
 	} else {
 		return
 	}

@@ -2,6 +2,8 @@ package signals
 
 import (
 	"crypto/x509"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -19,6 +21,7 @@ func guarded(t *testing.T, p *fakePod, ca *authority, clients bool, token string
 		p.ServeHTTP(w, r)
 	}))
 	server.TLS = ca.serverTLS(clients)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of hand-shakes that are meant to fail
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	p.target.URL = server.URL + "/metrics"

@@ -32,6 +32,7 @@ const (
 	QueueTokens              = "uncached prompt tokens that wait for prefill"
 	Unacknowledged           = "messages delivered and not acknowledged"
 	Registered               = "workers registered in etcd"
+	RequestsRejected         = "requests turned away per second"
 )
 
 // Readings returns what the latest collection read besides planner.Signals,
@@ -71,6 +72,7 @@ func (c *Collector) others(v *view, s *planner.Signals) []Reading {
 		{KVTransfersFailed, KindPrefill, "transfers/s", v.growth(KindPrefill, kvTransferFailed)},
 		{QueueTokens, KindPrefill, "tokens", Backlog(s)},
 	}
+	out = append(out, v.rejected()...)
 	if c.queue != nil {
 		out = append(out, Reading{Unacknowledged, KindPrefill, "messages", c.queue.unacknowledged(v.queueErr)})
 	}

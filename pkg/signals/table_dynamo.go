@@ -14,6 +14,9 @@ var dynamoFrontend = vocabulary{
 		{what: requestsStarted, form: counter, unit: "requests", names: names("dynamo_frontend_requests_started_total")},
 		{what: requestsFinished, form: counter, unit: "requests",
 			names: names("dynamo_frontend_requests_total", "nv_llm_http_service_requests_total")},
+		// Answered 529 (503 before) as all workers are over their thresholds. They are among those
+		// started and, as errors, among those finished: shown, and not added.
+		{what: requestsRejected, form: counter, unit: "requests", names: names("dynamo_frontend_model_rejection_total")},
 		{what: requestsRunning, form: gauge, unit: "requests",
 			names: names("dynamo_frontend_inflight_requests", "nv_llm_http_service_inflight_requests")},
 		{what: ttft, form: histogram, unit: "seconds",
@@ -42,6 +45,7 @@ var dynamoRouter = vocabulary{
 	modelLabel: "model",
 	inFlight:   []quantity{requestsRunning},
 	words: []word{
+		{what: requestsStarted, form: counter, unit: "requests", names: names("dynamo_component_router_requests_started_total")},
 		{what: requestsFinished, form: counter, unit: "requests", names: names("dynamo_component_router_requests_total")},
 		{what: requestsRunning, form: gauge, unit: "requests", names: []spelling{
 			{"dynamo_component_inflight_requests", "dynamo_component", "router"}}},

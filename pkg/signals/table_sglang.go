@@ -16,6 +16,10 @@ const sglangParts = "priority"
 // What both roles of SGLang are read for.
 var (
 	sglangFinished  = word{what: requestsFinished, form: counter, unit: "requests", names: names("sglang:num_requests_total")}
+	// Turned away by a full queue, or dropped from it by its timeout or a request of more
+	// priority: num_requests_total has none of them, num_aborted_requests_total those that clients gave up.
+	sglangRejected = word{what: requestsRejected, form: counter, unit: "requests", apart: true,
+		names: names("sglang:num_queue_rejected_requests_total")}
 	sglangRunning   = word{what: requestsRunning, form: gauge, unit: "requests", names: names("sglang:num_running_reqs")}
 	sglangWaiting   = word{what: requestsWaiting, form: gauge, unit: "requests", names: names("sglang:num_queue_reqs")}
 	sglangQueueTime = word{what: queueTime, form: histogram, unit: "seconds", names: names("sglang:queue_time_seconds")}
@@ -29,7 +33,7 @@ var sglangPrefill = vocabulary{
 	inFlight:        []quantity{requestsRunning, requestsWaiting},
 	perhapsInFlight: []quantity{kvHandshake, kvHandedOver},
 	words: []word{
-		sglangFinished, sglangRunning, sglangWaiting, sglangQueueTime, sglangKVUse,
+		sglangFinished, sglangRejected, sglangRunning, sglangWaiting, sglangQueueTime, sglangKVUse,
 		{what: ttft, form: histogram, unit: "seconds", names: names("sglang:time_to_first_token_seconds")},
 		{what: inputTokens, form: histogram, unit: "tokens", names: names("sglang:prompt_tokens_histogram")},
 		{what: promptTokens, form: counter, unit: "tokens", names: names("sglang:prompt_tokens_total")},
@@ -59,7 +63,7 @@ var sglangDecode = vocabulary{
 	inFlight:        []quantity{requestsRunning, requestsWaiting},
 	perhapsInFlight: []quantity{kvAllocating, kvArriving},
 	words: []word{
-		sglangFinished, sglangRunning, sglangWaiting, sglangQueueTime, sglangKVUse,
+		sglangFinished, sglangRejected, sglangRunning, sglangWaiting, sglangQueueTime, sglangKVUse,
 		{what: tpot, form: histogram, unit: "seconds", names: names("sglang:request_time_per_output_token_seconds",
 			"sglang:inter_token_latency_seconds", "sglang:time_per_output_token_seconds")},
 		{what: outputTokens, form: histogram, unit: "tokens", names: names("sglang:generation_tokens_histogram")},

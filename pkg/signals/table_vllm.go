@@ -9,6 +9,10 @@ var (
 	vllmRunning   = word{what: requestsRunning, form: gauge, unit: "requests", names: names("vllm:num_requests_running")}
 	vllmWaiting   = word{what: requestsWaiting, form: gauge, unit: "requests", names: names("vllm:num_requests_waiting")}
 	vllmQueueTime = word{what: queueTime, form: histogram, unit: "seconds", names: names("vllm:request_queue_time_seconds")}
+	// Turned away before the engine, by --max-num-queued-reqs or -tokens: neither
+	// running nor waiting nor finished. One that a router takes to several pods counts at each.
+	vllmRejected = word{what: requestsRejected, form: counter, unit: "requests", late: true, apart: true,
+		names: names("vllm:admission_rejections_total")}
 	// "perc" is a share, 1 is full.
 	vllmKVUse = word{what: kvUse, form: gauge, unit: "share", share: true,
 		names: names("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")}
@@ -20,7 +24,7 @@ var vllmPrefill = vocabulary{
 	engine:   "vllm",
 	inFlight: []quantity{requestsRunning, requestsWaiting},
 	words: []word{
-		vllmFinished, vllmRunning, vllmWaiting, vllmQueueTime, vllmKVUse,
+		vllmFinished, vllmRejected, vllmRunning, vllmWaiting, vllmQueueTime, vllmKVUse,
 		{what: ttft, form: histogram, unit: "seconds", names: names("vllm:time_to_first_token_seconds")},
 		{what: inputTokens, form: histogram, unit: "tokens", names: names("vllm:request_prompt_tokens")},
 		{what: promptTokens, form: counter, unit: "tokens", names: names("vllm:prompt_tokens_total")},
@@ -41,7 +45,7 @@ var vllmDecode = vocabulary{
 	engine:   "vllm",
 	inFlight: []quantity{requestsRunning, requestsWaiting},
 	words: []word{
-		vllmFinished, vllmRunning, vllmWaiting, vllmQueueTime, vllmKVUse,
+		vllmFinished, vllmRejected, vllmRunning, vllmWaiting, vllmQueueTime, vllmKVUse,
 		// The mean of each request is what the objective means; the gaps of
 		// single tokens are the nearest thing where it is not exported.
 		{what: tpot, form: histogram, unit: "seconds", names: names("vllm:request_time_per_output_token_seconds",

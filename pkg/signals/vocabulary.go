@@ -11,6 +11,7 @@ type quantity string
 const (
 	requestsStarted  quantity = "requests started"
 	requestsFinished quantity = "requests finished"
+	requestsRejected quantity = "requests turned away"
 	requestsRunning  quantity = "requests running"
 	requestsWaiting  quantity = "requests waiting"
 	prefillQueued    quantity = "requests held back for prefill"
@@ -72,6 +73,10 @@ type word struct {
 	// perStep is the name whose observations are of engine steps and not of tokens:
 	// with speculative decoding a step makes several.
 	perStep string
+	// late marks a counter that comes up with its first event on a page whose others do not.
+	late bool
+	// apart marks a counter of requests that are in none of the page's others: they add to what arrived.
+	apart bool
 	// each marks a quantity whose series are read one by one: a series that
 	// cannot be used does not spoil the others.
 	each bool
