@@ -94,10 +94,13 @@ func (c *cluster) install() {
 	c.must(err)
 }
 
+// controllerUser is the controller's ServiceAccount, as the API server names it.
+const controllerUser = "system:serviceaccount:pdautoscaler-system:pdautoscaler"
+
 // standIn is what a manager of this cluster is told.
 func (c *cluster) standIn() standIn {
 	c.t.Helper()
-	kubeconfig, err := c.cp.UserKubeconfig("system:serviceaccount:pdautoscaler-system:pdautoscaler", "system:serviceaccounts", "system:serviceaccounts:pdautoscaler-system")
+	kubeconfig, err := c.cp.UserKubeconfig(controllerUser, "system:serviceaccounts", "system:serviceaccounts:pdautoscaler-system")
 	c.must(err)
 	return standIn{Kubeconfig: kubeconfig, Namespace: c.namespace, Traffic: c.traffic}
 }

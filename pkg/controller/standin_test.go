@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(controlplane.Main(m, controlplane.Options{BeforeControllers: install}))
+	os.Exit(controlplane.Main(m, controlplane.Options{BeforeControllers: install, AuditLog: true}))
 }
 
 // install installs the kinds of RBG and ours.
