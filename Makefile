@@ -15,7 +15,7 @@ LONG_CASES ?= 10000
 
 .PHONY: help
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the binaries into bin/
@@ -43,6 +43,17 @@ race: control-plane ## The tests with the race detector
 .PHONY: test-long
 test-long: race ## The same with 10,000 cases a rule
 	go test -shuffle=on -timeout 40m $(PROPERTY) -rapid.checks=$(LONG_CASES)
+	$(MAKE) faults SEQUENCES=30
+
+SEQUENCES ?= 200
+SEED ?= 1
+.PHONY: faults
+faults: control-plane ## Play random load and faults on the control plane, SEQUENCES of them from SEED on, about 10 minutes
+	@go test -count=1 -v -timeout 60m -run Sequences ./test/faults -faults.sequences=$(SEQUENCES) -faults.seed=$(SEED) -faults.steps=8 -faults.parallel=10 -faults.restarts=10 | grep -vE '^=== (RUN|PAUSE|CONT)'
+
+.PHONY: bench-controller
+bench-controller: control-plane ## Measure one controller with 500 services, about 3 minutes
+	@go test -count=1 -v -timeout 20m -run ManyServices ./test/benchcontroller -bench.services=500 -bench.interval=10s -bench.window=60s -bench.bars | grep -vE '^=== (RUN|PAUSE|CONT)'
 
 FUZZTIME ?= 30s
 .PHONY: fuzz

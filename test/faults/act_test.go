@@ -75,7 +75,7 @@ func (w *world) disturb(ctx context.Context) error {
 	if err := endUntil(len(w.sequence.Steps) + 100); err != nil {
 		return err
 	}
-	w.hosts.each(func(r *replica) { r.arm(0, false); r.sever(false) })
+	w.hosts.each(func(r *replica) { r.arm(0, AtAny, false); r.sever(false) })
 	w.demand.Store(&w.sequence.Final)
 	w.note("no more faults; %s within %d GPUs", w.sequence.Final, w.sequence.FinalBudget)
 	return w.setBudget(ctx, w.sequence.FinalBudget)
@@ -86,7 +86,7 @@ func (w *world) begin(ctx context.Context, f *Fault) (end func(context.Context) 
 	switch f.Kind {
 	case Killed:
 		if r := w.hosts.leader(); r != nil {
-			r.arm(f.N, f.After)
+			r.arm(f.N, f.Boundary, f.After)
 		}
 	case LeaderStops:
 		if r := w.hosts.leader(); r != nil {

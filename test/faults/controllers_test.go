@@ -51,9 +51,9 @@ func (c *controllers) run(ctx context.Context, slot int, elect bool) {
 	defer stop()
 	died := make(chan struct{})
 	r := &replica{lifeline: &lifeline{}, stop: stop}
-	r.onDeath = func(boundary string) {
-		c.w.note("the controller is dead %s", boundary)
-		c.w.suite.hit(boundary)
+	r.onDeath = func(when, what string) {
+		c.w.note("the controller is dead %s a write of %s", when, what)
+		c.w.suite.hit(when, what)
 		close(died)
 	}
 	o := controller.Options{

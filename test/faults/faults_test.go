@@ -32,6 +32,9 @@ var (
 	verbose   = flag.Bool("faults.verbose", false, "print what happened in sequences without a violation, too")
 )
 
+// allBoundaries is of how many sequences it is asked that controllers were killed at every kind of write.
+const allBoundaries = 100
+
 const systemNamespace = "pdautoscaler-system"
 
 // TestSequences plays sequences until all are through, and prints each with its faults and what was wrong.
@@ -55,7 +58,7 @@ func TestSequences(t *testing.T) {
 
 func newSuite(t *testing.T) *suite {
 	t.Helper()
-	s := &suite{cp: controlplane.ForTest(t), boundaries: map[string]int{}}
+	s := &suite{cp: controlplane.ForTest(t), deaths: map[string]int{}}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -171,8 +174,15 @@ func (s *suite) conclude(t *testing.T, reports []Report, took time.Duration) {
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		t.Logf("%4d x %s", kinds[kind], kind)
 	}
-	for _, boundary := range slices.Sorted(maps.Keys(s.boundaries)) {
-		t.Logf("%4d x killed %s", s.boundaries[boundary], boundary)
+	for _, what := range slices.Sorted(maps.Keys(s.deaths)) {
+		t.Logf("%4d x killed %s", s.deaths[what], what)
+	}
+	for _, what := range []Boundary{AtStatus, AtScale, AtFinalizer} {
+		for _, when := range []string{"before", "after"} {
+			if key := when + " a write " + string(what); len(reports) >= allBoundaries && s.deaths[key] == 0 {
+				t.Errorf("no controller was killed %s", key)
+			}
+		}
 	}
 	t.Logf("%d sequences in %s, %d of them with violations; %d changes of a count, %d writes on their way when others took the GPUs; as planned after %s (median), %s at most",
 		len(reports), took.Round(time.Second), bad, writes, excused, settled[len(settled)/2].Round(100*time.Millisecond), settled[len(settled)-1].Round(100*time.Millisecond))

@@ -256,7 +256,7 @@ func TestBoundaries(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := boundaryOf(request); got != want {
+		if got := written(request); got != want {
 			t.Errorf("%s writes %q, want %q", line, got, want)
 		}
 	}

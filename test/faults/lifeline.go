@@ -12,12 +12,13 @@ import (
 // lifeline is a controller's connection to the API server. Cut, nothing of the controller reaches the cluster any more, which
 // is all that the cluster sees of a process that was killed.
 type lifeline struct {
-	onDeath func(boundary string)
+	onDeath func(when, what string)
 
 	mu    sync.Mutex
 	dead  bool
 	cut   bool // for a while
 	armed int  // the write at which it dies, counted down
+	at    Boundary
 	after bool
 }
 
@@ -32,11 +33,11 @@ func (l *lifeline) through(config *rest.Config) *rest.Config {
 	return config
 }
 
-// arm kills at the nth write from now, after it or before it.
-func (l *lifeline) arm(n int, after bool) {
+// arm kills at the nth write of a kind from now, after it or before it; 0 takes that back.
+func (l *lifeline) arm(n int, at Boundary, after bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.armed, l.after = n, after
+	l.armed, l.at, l.after = n, at, after
 }
 
 // sever cuts the connection, or mends it.
@@ -53,24 +54,24 @@ func (l *lifeline) isDead() bool {
 }
 
 // begin lets a request pass or not, and says whether the controller dies before or after it.
-func (l *lifeline) begin(boundary string) (diesBefore, diesAfter bool, err error) {
+func (l *lifeline) begin(what string) (diesBefore, diesAfter bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.dead || l.cut {
 		return false, false, errDead
 	}
-	if boundary == "" || l.armed == 0 {
+	if what == "" || l.armed == 0 || l.at != AtAny && l.at != boundaryOf(what) {
 		return false, false, nil
 	}
 	l.armed--
 	return l.armed == 0 && !l.after, l.armed == 0 && l.after, nil
 }
 
-func (l *lifeline) die(boundary string) {
+func (l *lifeline) die(when, what string) {
 	l.mu.Lock()
 	l.dead = true
 	l.mu.Unlock()
-	l.onDeath(boundary)
+	l.onDeath(when, what)
 }
 
 // mortal is the transport of one controller.
@@ -80,18 +81,18 @@ type mortal struct {
 }
 
 func (m *mortal) RoundTrip(request *http.Request) (*http.Response, error) {
-	boundary := boundaryOf(request)
-	diesBefore, diesAfter, err := m.begin(boundary)
+	what := written(request)
+	diesBefore, diesAfter, err := m.begin(what)
 	if err != nil {
 		return nil, err
 	}
 	if diesBefore {
-		m.die("before " + boundary)
+		m.die("before", what)
 		return nil, errDead
 	}
 	response, err := m.next.RoundTrip(request)
 	if diesAfter {
-		m.die("after " + boundary)
+		m.die("after", what)
 		if err == nil {
 			response.Body.Close()
 		}
@@ -100,9 +101,22 @@ func (m *mortal) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// boundaryOf names what a request writes, empty where it writes nothing that a decision consists of: leases, events and
+// boundaryOf is the kind of what was written.
+func boundaryOf(what string) Boundary {
+	switch what {
+	case kindAutoscalers + "/status":
+		return AtStatus
+	case kindAutoscalers:
+		return AtFinalizer
+	case kindAdapters + "/scale", kindGroups:
+		return AtScale
+	}
+	return AtAny
+}
+
+// written names what a request writes, empty where it writes nothing that a decision consists of: leases, events and
 // questions about rights do not count.
-func boundaryOf(r *http.Request) string {
+func written(r *http.Request) string {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return ""
 	}

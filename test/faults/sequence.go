@@ -19,7 +19,7 @@ type Kind string
 
 // The kinds of faults.
 const (
-	Killed        Kind = "controller killed"          // at its Nth write from then, before or after it
+	Killed        Kind = "controller killed"          // at its Nth write at a boundary from then, before or after it
 	LeaderStops   Kind = "leader stops"               // in good order; the other one takes over
 	LeaderCutOff  Kind = "leader cut off"             // from the API server, until its lease has run out
 	NeverStarts   Kind = "new pods never start"       // of a role
@@ -43,6 +43,8 @@ type Fault struct {
 	Role  string
 	N     int
 	After bool
+	// Boundary is where a controller is killed, empty for any write.
+	Boundary Boundary
 	// Steps is how many steps it lasts; those that are over at once have none.
 	Steps int
 }
@@ -55,7 +57,7 @@ func (f Fault) String() string {
 		if f.After {
 			when = "after"
 		}
-		return fmt.Sprintf("%s %s write %d", text, when, f.N)
+		return fmt.Sprintf("%s %s write %d %s", text, when, f.N, f.Boundary)
 	case NeverStarts, Stuck:
 		text += " (" + f.Role + ")"
 	case NodeGone:
@@ -73,6 +75,20 @@ func (f Fault) String() string {
 	}
 	return text
 }
+
+// Boundary is a kind of write of the controller.
+type Boundary string
+
+// The writes that a decision consists of.
+const (
+	AtAny       Boundary = ""
+	AtStatus    Boundary = "of a status"    // an intent, or what a round was
+	AtScale     Boundary = "of a count"     // of an adapter or of a role of the group
+	AtFinalizer Boundary = "of a finalizer" // before the first write of a move or a drain, and after the last
+)
+
+// boundaries are those of faults, by how often they are drawn.
+var boundaries = []Boundary{AtAny, AtStatus, AtStatus, AtScale, AtScale, AtFinalizer}
 
 // Step is a wait, then a change of the demand, a fault, or both.
 type Step struct {
@@ -203,7 +219,11 @@ func drawFault(r *rand.Rand, s *Sequence) Fault {
 	}
 	switch f.Kind {
 	case Killed:
-		f.N, f.After = 1+r.IntN(8), r.IntN(2) == 0
+		f.Boundary, f.After = boundaries[r.IntN(len(boundaries))], r.IntN(2) == 0
+		f.N = 1 + r.IntN(3)
+		if f.Boundary == AtScale || f.Boundary == AtFinalizer {
+			f.N = 1
+		}
 	case NeverStarts, Stuck, Silence:
 		f.Steps = 1 + r.IntN(4)
 	case NodeGone:

@@ -41,14 +41,18 @@ type suite struct {
 	history *History
 	ideal   *ideal
 
-	mu         sync.Mutex
-	boundaries map[string]int // at which controllers were killed
+	mu     sync.Mutex
+	deaths map[string]int // at which writes controllers were killed
 }
 
-func (s *suite) hit(boundary string) {
+func (s *suite) hit(when, what string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.boundaries[boundary]++
+	at := string(boundaryOf(what))
+	if at == "" {
+		at = "of " + what
+	}
+	s.deaths[when+" a write "+at]++
 }
 
 // world is the service of one sequence.
