@@ -6,6 +6,7 @@
 //
 //	main.go, root.go      the command line and its exit codes
 //	explain.go            a decision in sentences (pkg/report), replayed where a record is given
+//	whynot.go             what speaks against other counts than those of a decision
 //	doctor.go             what keeps a service from being scaled (pkg/doctor), seen with pkg/workload as the controller sees it
 //	snapshot.go           the last decision record of a running controller
 //	predict.go, plan.go   step times of a replica; counts that hold the objectives

@@ -15,7 +15,8 @@ type explainOptions struct {
 	snapshot string
 	record   int
 	history  bool
-	cluster  clusterOptions
+	whyNot   string
+	ask      snapshotOptions // the controller, for records
 	output   *format
 }
 
@@ -28,15 +29,21 @@ func newExplain(env environment) *cobra.Command {
 counts were tried and rejected, the objective beside what is observed and what is predicted, the
 GPUs, a move that is under way, and what else a person should know.
 
-With NAME it reads the status of a PDAutoscaler. With --snapshot it reads decision records (one, a
+With NAME it reads the status of a PDAutoscaler; with NAME and --url it asks the controller for the last
+record, which knows more (see pdctl snapshot --help for --url and its companions). With --snapshot it reads decision records (one, a
 list, or JSON lines; - is standard input), makes each decision again from its input and says whether
 it is the saved one, bit for bit.
+
+--why-not names other counts and says what speaks against them on what the decision was made from: the
+objective that they would miss, the budget, a limit, a window; or that they would hold, and what they cost.
+It needs a record: --snapshot, or NAME and --url.
 
 Exit codes: 0 explained; 1 a decision made again is not the saved one; 2 wrong flags or a record that
 cannot be read; 3 the resource could not be read.`,
 		Example: `  pdctl explain qwen3 -n default
   pdctl explain qwen3 -n default --history
-  pdctl snapshot qwen3 -n default -o last.json && pdctl explain --snapshot last.json`,
+  pdctl snapshot qwen3 -n default -o last.json && pdctl explain --snapshot last.json
+  pdctl explain --snapshot last.json --why-not 'prefill=2,decode=6'`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case len(args) > 1:
@@ -45,14 +52,34 @@ cannot be read; 3 the resource could not be read.`,
 				return usageError("a NAME and --snapshot were given: allowed is one of them")
 			case len(args) == 0 && o.snapshot == "":
 				return usageError("what is to be explained? Give the NAME of a PDAutoscaler, or --snapshot FILE")
+			case o.whyNot != "" && o.history:
+				return usageError("--why-not and --history were given: allowed is one of them")
+			case o.whyNot != "" && o.snapshot == "" && o.ask.url == "":
+				return usageError("--why-not plans again from a record: it needs --snapshot FILE, or --url of the controller to get one (pdctl snapshot %s saves one)", args[0])
 			case o.snapshot == "" && cmd.Flags().Changed("record"):
 				return usageError("--record picks a record of a file: it needs --snapshot")
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.snapshot != "" {
-				return o.records(env)
+			switch {
+			case o.snapshot != "":
+				records, err := readRecords(o.snapshot, env.stdin)
+				if err != nil {
+					return err
+				}
+				return o.records(records, env)
+			case o.ask.url != "":
+				o.ask.last = 1
+				if o.history {
+					o.ask.last = mostRecords
+				}
+				o.snapshot = "the controller's answer"
+				records, err := o.ask.records(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return o.records(records, env)
 			}
 			return o.resource(cmd, args[0], env)
 		},
@@ -60,14 +87,15 @@ cannot be read; 3 the resource could not be read.`,
 	cmd.Flags().StringVar(&o.snapshot, "snapshot", "", "file of decision records to replay and explain")
 	cmd.Flags().IntVar(&o.record, "record", 0, "explain only this record of the file, 1 the first, -1 the last; 0 is all")
 	cmd.Flags().BoolVar(&o.history, "history", false, "a line for each decision")
-	o.cluster.add(cmd)
+	cmd.Flags().StringVar(&o.whyNot, "why-not", "", "other counts, such as 'decode=6' or 'prefill=2,decode=4', and what speaks against them")
+	o.ask.addConnection(cmd)
 	o.output = addOutput(cmd)
 	return cmd
 }
 
 // resource explains from the status of a PDAutoscaler.
 func (o *explainOptions) resource(cmd *cobra.Command, name string, env environment) error {
-	pda, err := o.cluster.pdautoscaler(cmd.Context(), name)
+	pda, err := o.ask.cluster.pdautoscaler(cmd.Context(), name)
 	if err != nil {
 		return err
 	}
@@ -79,14 +107,14 @@ func (o *explainOptions) resource(cmd *cobra.Command, name string, env environme
 	return o.output.write(env.stdout, e, func(w io.Writer) error { return e.Text(w, env.now()) })
 }
 
-// records explains from a file, and makes every decision of it again.
-func (o *explainOptions) records(env environment) error {
-	records, err := readRecords(o.snapshot, env.stdin)
+// records explains records, and makes every decision of them again.
+func (o *explainOptions) records(records []planner.Record, env environment) error {
+	records, err := o.pick(records)
 	if err != nil {
 		return err
 	}
-	if records, err = o.pick(records); err != nil {
-		return err
+	if o.whyNot != "" {
+		return o.against(records, env)
 	}
 	var explained []report.Explanation
 	var changes []report.Change
@@ -96,11 +124,14 @@ func (o *explainOptions) records(env environment) error {
 		if err != nil {
 			return usageError("%s: record %d: %w", o.snapshot, i+1, err)
 		}
-		if !replay.Equal {
-			different++
-		}
 		e, c := report.OfRecord(r), report.ChangeOf(r)
-		e.Replay, c.ReplayEqual = &replay, &replay.Equal
+		e.Replay = &replay
+		if replay.Older == 0 {
+			c.ReplayEqual = &replay.Equal
+			if !replay.Equal {
+				different++
+			}
+		}
 		explained, changes = append(explained, e), append(changes, c)
 	}
 	if o.history {
@@ -129,8 +160,8 @@ func (o *explainOptions) pick(records []planner.Record) ([]planner.Record, error
 	return records[i : i+1], nil
 }
 
-// oneOrAll gives a single explanation as an object and several as a list.
-func oneOrAll(all []report.Explanation) any {
+// oneOrAll gives a single thing as an object and several as a list.
+func oneOrAll[T any](all []T) any {
 	if len(all) == 1 {
 		return all[0]
 	}

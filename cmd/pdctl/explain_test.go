@@ -52,12 +52,12 @@ func TestExplainSituations(t *testing.T) {
 			if *update {
 				s.record(t)
 			}
-			file := filepath.Join("testdata", s.name+".json")
+			file := filepath.Join("testdata", "situations", s.name+".json")
 			stdout, stderr, code := pdctl(t, "", "explain", "--snapshot", file)
 			if code != exitDone || stderr != "" {
 				t.Fatalf("exit code %d, %s\n%s\nWhere a rule of the planner was meant to change: go test ./cmd/pdctl -update", code, stderr, stdout)
 			}
-			golden(t, s.name+".txt", stdout)
+			golden(t, filepath.Join("situations", s.name+".txt"), stdout)
 
 			stdout, _, _ = pdctl(t, "", "explain", "--snapshot", file, "-o", "json")
 			var e report.Explanation
@@ -74,7 +74,7 @@ func TestExplainSituations(t *testing.T) {
 
 // A decision that the planner does not make again is shown, value by value, and the exit code says no.
 func TestExplainSaysThatAReplayDiffers(t *testing.T) {
-	data, err := os.ReadFile("testdata/prefill-surge.json")
+	data, err := os.ReadFile("testdata/situations/prefill-surge.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestExplainSaysThatAReplayDiffers(t *testing.T) {
 
 // Several records are explained one after another, and are a list in JSON and YAML; one is an object.
 func TestExplainSeveralRecords(t *testing.T) {
-	one, err := os.ReadFile("testdata/steady.json")
+	one, err := os.ReadFile("testdata/situations/steady.json")
 	if err != nil {
 		t.Fatal(err)
 	}

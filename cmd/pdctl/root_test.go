@@ -77,7 +77,7 @@ func TestWrongCommandLines(t *testing.T) {
 	}
 	gpu := write("gpu.yaml", "teraflops: 989\n")
 	pictures := write("config.json", `{"model_type":"llama4","text_config":{"model_type":"llama4_text"}}`)
-	record, err := os.ReadFile("testdata/steady.json")
+	record, err := os.ReadFile("testdata/situations/steady.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestWrongCommandLines(t *testing.T) {
 		"nothing to explain":  {[]string{"explain"}, "Give the NAME of a PDAutoscaler, or --snapshot FILE"},
 		"two things":          {[]string{"explain", "qwen3", "--snapshot", "f.json"}, "a NAME and --snapshot were given"},
 		"record of a name":    {[]string{"explain", "qwen3", "--record", "1"}, "--record picks a record of a file"},
-		"no such record":      {[]string{"explain", "--snapshot", "testdata/steady.json", "--record", "-2"}, "--record is -2 and testdata/steady.json holds 1"},
+		"no such record":      {[]string{"explain", "--snapshot", "testdata/situations/steady.json", "--record", "-2"}, "--record is -2 and testdata/situations/steady.json holds 1"},
 		"no such file":        {[]string{"explain", "--snapshot", "gone.json"}, "open gone.json"},
 		"cut record":          {[]string{"explain", "--snapshot", cut}, "record 1: the JSON ends in the middle: it was cut off"},
 	} {

@@ -60,23 +60,41 @@ asked or did not give a record.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0], env) },
 	}
 	f := cmd.Flags()
+	o.addConnection(cmd)
 	f.IntVar(&o.last, "last", 1, "how many of the last records; the controller keeps a bounded number")
 	f.StringVarP(&o.file, "file", "o", "-", "file to write; - is standard output")
+	return cmd
+}
+
+// addConnection adds the flags that say where the controller is.
+func (o *snapshotOptions) addConnection(cmd *cobra.Command) {
+	f := cmd.Flags()
 	f.StringVar(&o.url, "url", "", "address of the controller's metrics server, such as https://localhost:8443")
 	f.StringVar(&o.service, "service", "pdautoscaler-system/https:pdautoscaler:8443", "service to ask through the API server, as NAMESPACE/[https:]NAME:PORT")
 	f.StringVar(&o.caFile, "certificate-authority", "", "file of the authority that signed the certificate at --url (default the system's)")
 	f.BoolVar(&o.insecure, "insecure", false, "do not check the certificate at --url: only for a tunnel that you made")
 	f.StringVar(&o.tokenFile, "token-file", "", "file of the bearer token for --url (default the kubeconfig's)")
 	o.cluster.add(cmd)
-	return cmd
 }
 
+// mostRecords is more than a controller keeps.
+const mostRecords = 10_000
+
 func (o *snapshotOptions) run(ctx context.Context, name string, env environment) error {
+	records, err := o.records(ctx, name)
+	if err != nil {
+		return err
+	}
+	return o.save(records, env)
+}
+
+// records gets the last records from the controller.
+func (o *snapshotOptions) records(ctx context.Context, name string) ([]planner.Record, error) {
 	if o.url == "" && (o.caFile != "" || o.insecure || o.tokenFile != "") {
-		return usageError("--certificate-authority, --insecure and --token-file are about --url, which is not given")
+		return nil, usageError("--certificate-authority, --insecure and --token-file are about --url, which is not given")
 	}
 	if o.last < 1 {
-		return usageError("--last is %d: allowed is 1 or more", o.last)
+		return nil, usageError("--last is %d: allowed is 1 or more", o.last)
 	}
 	config, err := o.cluster.config()
 	if errors.Is(err, errNoCluster) && o.url != "" {
@@ -87,7 +105,7 @@ func (o *snapshotOptions) run(ctx context.Context, name string, env environment)
 		}
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.cluster.timeout)
 	defer cancel()
@@ -99,17 +117,16 @@ func (o *snapshotOptions) run(ctx context.Context, name string, env environment)
 		data, err = o.throughProxy(ctx, config, who)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if bytes.Equal(bytes.Join(bytes.Fields(data), nil), []byte("[]")) {
-		return clusterError("the controller has made no decision of %s since it started", who)
+		return nil, clusterError("the controller has made no decision of %s since it started", who)
 	}
 	records, err := report.ReadRecords(bytes.NewReader(data), "the controller's answer")
 	if err != nil {
-		return clusterError("%w", err)
+		return nil, clusterError("%w", err)
 	}
-	records = records[max(0, len(records)-o.last):]
-	return o.save(records, env)
+	return records[max(0, len(records)-o.last):], nil
 }
 
 // save writes one record as an object and several as a list. What was not understood was refused before, so that nothing

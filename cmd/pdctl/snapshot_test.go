@@ -6,18 +6,21 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
 
 // debugServer answers like the controller behind its authentication, on a certificate that nobody signed.
 func debugServer(t *testing.T) *httptest.Server {
 	t.Helper()
-	one, err := os.ReadFile("testdata/steady.json")
+	one, err := os.ReadFile("testdata/situations/steady.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := os.ReadFile("testdata/prefill-surge.json")
+	two, err := os.ReadFile("testdata/situations/prefill-surge.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +45,7 @@ func debugServer(t *testing.T) *httptest.Server {
 		case "idle":
 			fmt.Fprint(w, "[\n]\n")
 		case "newer":
-			fmt.Fprint(w, `[{"version":2,"input":{},"decision":{},"more":1}]`)
+			fmt.Fprint(w, `[{"version":99,"input":{},"decision":{},"more":1}]`)
 		case "moved":
 			http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound)
 		case "broken":
@@ -69,7 +72,7 @@ func TestSnapshotSavesWhatExplainReads(t *testing.T) {
 	if code != exitDone || stderr != "" {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
-	want, err := os.ReadFile("testdata/prefill-surge.txt")
+	want, err := os.ReadFile("testdata/situations/prefill-surge.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +126,7 @@ func TestSnapshotSaysWhatIsWrong(t *testing.T) {
 		"two names":       {[]string{"a", "b"}, exitUsage, "give the NAME of one PDAutoscaler"},
 		"not there":       {[]string{"nobody"}, exitCluster, "has no decision of PDAutoscaler default/nobody: another replica"},
 		"no decision yet": {[]string{"idle"}, exitCluster, "has made no decision of PDAutoscaler default/idle since it started"},
-		"a newer one":     {[]string{"newer"}, exitCluster, "has version 2 and this program reads version 1"},
+		"a newer one":     {[]string{"newer"}, exitCluster, "has version 99 and this program reads version"},
 		"a redirect":      {[]string{"moved"}, exitCluster, "302 Found"},
 		"its own fault":   {[]string{"broken"}, exitCluster, "500 Internal Server Error: the records cannot be written as JSON"},
 		"weak token":      {[]string{"qwen3", "--token-file", token}, exitCluster, "does not let you read /debug/decisions/default/qwen3"},
@@ -146,7 +149,7 @@ func TestSnapshotSaysWhatIsWrong(t *testing.T) {
 
 // Without --url the API server's proxy is asked, which takes the token off.
 func TestSnapshotThroughTheProxy(t *testing.T) {
-	record, err := os.ReadFile("testdata/steady.json")
+	record, err := os.ReadFile("testdata/situations/steady.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +164,7 @@ func TestSnapshotThroughTheProxy(t *testing.T) {
 	t.Cleanup(server.Close)
 	config := kubeconfig(t, server.URL, "good")
 	stdout, stderr, code := pdctl(t, "", "snapshot", "qwen3", "--kubeconfig", config, "--service", "scaling/https:pda:8443")
-	if code != exitDone || !strings.Contains(stdout, `"version": 1`) {
+	if code != exitDone || !strings.Contains(stdout, `"version": `+strconv.Itoa(planner.RecordVersion)) {
 		t.Errorf("exit code %d: %s\n%s", code, stderr, stdout)
 	}
 	_, stderr, code = pdctl(t, "", "snapshot", "qwen3", "--kubeconfig", config)

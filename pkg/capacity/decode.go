@@ -247,23 +247,39 @@ func (d DecodePool) full() DecodePool {
 // LoadFor is the rate over the largest rate that keeps the mean step within o and the mean batch within the walls; at 1
 // the pool is full. While no wall is near this is rho_d. It is +Inf when a request alone on its replica misses o already.
 func (d DecodePool) LoadFor(o Objective) float64 {
+	load, _ := d.fullest(o)
+	return load
+}
+
+// BoundFor is what LoadFor is the load of: BoundBandwidth while it is the steps that must stay within o, else the wall that
+// the batch meets first.
+func (d DecodePool) BoundFor(o Objective) string {
+	_, bound := d.fullest(o)
+	return bound
+}
+
+func (d DecodePool) fullest(o Objective) (load float64, bound string) {
+	bound = BoundBandwidth
 	if d.perMs == 0 || d.steps == 0 {
-		return 0
+		return 0, bound
 	}
 	x := d.step.sequencesAt(positive(o.Ms)) // the batch and the request itself
 	if x <= 1 || math.IsInf(d.perMs, 1) || math.IsInf(d.BandwidthLoad, 1) || d.slots == 0 {
-		return math.Inf(1)
+		return math.Inf(1), bound
 	}
-	load := 0.0
 	if !math.IsInf(x, 1) {
 		load = d.perMs * d.steps * positive(o.Ms) / (x - 1)
 	}
-	load = max(load, d.perMs*d.steps*d.step.ms(d.maxSeqs+1)/d.maxSeqs)
+	if slots := d.perMs * d.steps * d.step.ms(d.maxSeqs+1) / d.maxSeqs; slots > load {
+		load, bound = slots, BoundSequences
+	}
 	if d.context.mean > 0 {
 		held := min(d.kvTokens/d.context.mean, largest) // more would overflow a step's squares
-		load = max(load, d.perMs*(d.steps*d.step.ms(held+1)+d.transfer)/held)
+		if kv := d.perMs * (d.steps*d.step.ms(held+1) + d.transfer) / held; kv > load {
+			load, bound = kv, BoundKV
+		}
 	}
-	return load
+	return load, bound
 }
 
 // sequencesAt is the x at which T(x) = ms: 1 or less when a sequence alone takes longer, +Inf when no batch takes as long.

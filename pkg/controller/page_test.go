@@ -161,16 +161,68 @@ func TestThePageInABrowser(t *testing.T) {
 			}
 		}
 	}
-	b.Open(server.URL+"/page/default/qwen", browser.Desk, browser.Light)
-	const why, finding = `document.querySelector(".why").textContent`, `document.querySelector(".finding").textContent`
+	checkReading(t, b, server.URL+"/page/default/qwen")
+	checkNews(t, b, w)
+	if complaints := b.Complaints(); len(complaints) > 0 {
+		t.Errorf("the browser complains: %s", strings.Join(complaints, "\n"))
+	}
+}
+
+// checkReading goes over the page by keys: a decision tells its reason, the slider reads off a moment.
+func checkReading(t *testing.T, b *browser.Browser, address string) {
+	t.Helper()
+	b.Open(address, browser.Desk, browser.Light)
+	const why = `document.querySelector(".why").textContent`
 	b.Focus(".lane .event")
 	first := browser.Eval[string](b, why)
 	b.Press(kb.ArrowRight)
 	if second := browser.Eval[string](b, why); first == "" || first == second {
 		t.Errorf("the first decision says %q and the next %q", first, second)
 	}
-	if complaints := b.Complaints(); len(complaints) > 0 {
-		t.Errorf("the browser complains: %s", strings.Join(complaints, "\n"))
+	b.Focus(".scrub input")
+	b.Press(kb.End)
+	if spoken := browser.Eval[string](b, `document.activeElement.getAttribute("aria-valuetext")`); !strings.Contains(spoken, "prefill ready") || !strings.HasPrefix(spoken, "12:") {
+		t.Errorf("the slider says %q", spoken)
 	}
-	_ = finding
+}
+
+// checkNews lets rounds pass: the page follows by itself, keeps open what is open and the focus where it is, leaves alone what is
+// being read, and stands still while it is paused.
+func checkNews(t *testing.T, b *browser.Browser, w *world) {
+	t.Helper()
+	const ask, asOf, points = `document.dispatchEvent(new Event("visibilitychange"))`, `document.querySelector(".as-of").textContent`, `document.querySelector("table.samples").rows.length`
+	until := func(what, expression string) {
+		t.Helper()
+		for range 200 {
+			if browser.Eval[bool](b, expression) {
+				return
+			}
+			browser.Eval[bool](b, ask)
+		}
+		t.Errorf("%s: %s is still false; the page says %q", what, expression, browser.Eval[string](b, asOf))
+	}
+	rows := browser.Eval[int](b, points)
+	w.play([]scene{{1, 20, 400, 1100}})
+	// The slider has the focus: the time line waits, and the rest goes on.
+	until("while someone reads", `document.querySelector(".as-of").textContent.startsWith("Waiting while you read")`)
+	if now := browser.Eval[int](b, points); now != rows {
+		t.Errorf("the time line went on from %d to %d rows while it was read", rows, now)
+	}
+	browser.Eval[bool](b, `(document.querySelector("details.decision").open = true)`)
+	key := browser.Eval[string](b, `document.querySelector("details.decision").dataset.key`)
+	b.Focus("details.decision summary")
+	w.play([]scene{{3, 2, 1200, 200}})
+	until("news", fmt.Sprintf(`%s > %d && document.querySelector(".as-of").textContent.includes(%q)`, points, rows+20, w.clock.Now().Add(-10e9).Format("15:04:05")))
+	if open := browser.Eval[string](b, `document.activeElement.closest("details.decision[open]")?.dataset.key ?? ""`); open != key {
+		t.Errorf("the decision of %s was open and had the focus; now it is %q", key, open)
+	}
+	if first := browser.Eval[string](b, `document.querySelector("details.decision").dataset.key`); first == key {
+		t.Error("no newer decision is shown: nothing was put to the test")
+	}
+	browser.Eval[bool](b, `(document.querySelector(".live button").click(), true)`)
+	w.play([]scene{{1, 2, 1200, 200}})
+	browser.Eval[bool](b, ask)
+	if text := browser.Eval[string](b, asOf); !strings.Contains(text, "Paused") {
+		t.Errorf("the page that was paused says %q", text)
+	}
 }

@@ -18,7 +18,7 @@ type key struct{ namespace, name string }
 // service is what is kept of one PDAutoscaler.
 type service struct {
 	now       Round // the newest
-	cause     cause
+	told      told
 	history   last[sample]
 	events    last[event]
 	decisions last[decision]
@@ -41,7 +41,7 @@ func (b *Board) Add(r Round) {
 }
 
 func (s *service) add(r *Round) {
-	found := eventsOf(r, s.cause, s.now.Moving)
+	found := s.told.eventsOf(r)
 	for _, e := range found {
 		s.events.add(e)
 	}
@@ -49,7 +49,7 @@ func (s *service) add(r *Round) {
 		s.decisions.add(decision{r.At, r.Decided, r.Written})
 	}
 	s.history.add(sampleOf(r))
-	s.now, s.cause = *r, causeOf(r)
+	s.now = *r
 }
 
 // Forget drops what is kept of a PDAutoscaler.

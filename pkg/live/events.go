@@ -2,6 +2,7 @@ package live
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/page"
@@ -25,80 +26,93 @@ type event struct {
 
 const laneMoves = "moves"
 
-// decision is one decision that changed something, or was bound by another reason than the one before.
+// decision is one decision that there was something to tell of.
 type decision struct {
 	at        time.Time
 	explained *report.Explanation
-	// told is false where the mode is not to write, or a write failed.
+	// written is false where the mode is not to write, or a write failed.
 	written bool
 }
 
-// cause is what a decision comes down to; the next one is worth telling when its cause is another.
-type cause struct {
-	reason          string
-	prefill, decode planner.Reason
-	move            planner.MovePhase
+// told remembers what was told of one PDAutoscaler, so that a reason that comes and goes is told once between two changes.
+type told struct {
+	refused string            // why nothing is decided; empty while something is
+	holds   map[hold]bool     // since the role's count last changed
+	phase   planner.MovePhase // of the running move; empty where none is
 }
 
-func causeOf(r *Round) cause {
-	if r.Decided == nil {
-		return cause{reason: r.Reason}
-	}
-	var c cause
-	for _, role := range r.Decided.Roles {
-		if role.Role == planner.Prefill {
-			c.prefill = role.Binding
-		} else {
-			c.decode = role.Binding
-		}
-	}
-	if m := r.Decided.Move; m != nil {
-		c.move = m.Phase
-	}
-	return c
+type hold struct {
+	role   planner.Role
+	reason planner.Reason
 }
 
-// eventsOf are the changes of a round: a count that changes, a role that is held for another reason than before, and a move
-// that begins or ends.
-func eventsOf(r *Round, before cause, moving bool) []event {
+// eventsOf are the changes of a round: a count that changes, a role that is held for a reason that was not told since, a move
+// that begins, goes on to its next phase or ends, and why nothing can be decided.
+func (t *told) eventsOf(r *Round) (all []event) {
 	if r.Decided == nil {
-		if before.reason == r.Reason {
-			return nil
+		if t.refused != r.Reason {
+			for _, role := range roles {
+				all = append(all, event{r.At, string(role), page.Hold, "nothing is decided", r.Message})
+			}
 		}
-		var all []event
-		for _, role := range roles {
-			all = append(all, event{r.At, string(role), page.Hold, "nothing is decided", r.Message})
-		}
+		t.refused, t.holds = r.Reason, nil
 		return all
 	}
-	var all []event
-	for _, role := range r.Decided.Roles {
-		e := event{at: r.At, lane: string(role.Role), why: role.Sentence}
-		was := before.prefill
-		if role.Role == planner.Decode {
-			was = before.decode
-		}
-		switch {
-		case role.To > role.From:
-			e.mark, e.what = page.Up, fmt.Sprintf("up from %d to %d", role.From, role.To)
-		case role.To < role.From:
-			e.mark, e.what = page.Down, fmt.Sprintf("down from %d to %d", role.From, role.To)
-		case role.Binding != was:
-			e.mark, e.what = page.Hold, fmt.Sprintf("%s at %d", kept(role.Binding), role.To)
-		default:
-			continue
-		}
-		if role.To != role.From && !r.Written {
-			e.what += ", not written"
-		}
-		all = append(all, e)
+	t.refused = ""
+	if t.holds == nil {
+		t.holds = map[hold]bool{}
 	}
-	if m := r.Decided.Move; m != nil && !moving {
-		all = append(all, event{r.At, laneMoves, page.Move, fmt.Sprintf("a move of %d GPUs from %s to %s begins", m.GPUs, m.From, m.To), m.Sentence})
+	for i := range r.Decided.Roles {
+		if e, worth := t.ofRole(r, &r.Decided.Roles[i]); worth {
+			all = append(all, e)
+		}
 	}
+	return append(all, t.ofMove(r)...)
+}
+
+func (t *told) ofRole(r *Round, role *report.RoleExplanation) (e event, worth bool) {
+	e = event{at: r.At, lane: string(role.Role), why: role.Sentence}
+	if role.To == role.From {
+		this := hold{role.Role, role.Binding}
+		if t.holds[this] {
+			return e, false
+		}
+		t.holds[this] = true
+		e.mark, e.what = page.Hold, fmt.Sprintf("%s at %d", kept(role.Binding), role.To)
+		return e, true
+	}
+	maps.DeleteFunc(t.holds, func(h hold, _ bool) bool { return h.role == role.Role && r.Written })
+	e.mark, e.what = page.Up, fmt.Sprintf("up from %d to %d", role.From, role.To)
+	if role.To < role.From {
+		e.mark, e.what = page.Down, fmt.Sprintf("down from %d to %d", role.From, role.To)
+	}
+	if r.Written {
+		return e, true
+	}
+	// The same is proposed in every round until someone does it.
+	this := hold{role.Role, planner.Reason(fmt.Sprint(role.Binding, role.From, role.To))}
+	worth = !t.holds[this]
+	t.holds[this] = true
+	e.what += ", not written"
+	return e, worth
+}
+
+func (t *told) ofMove(r *Round) (all []event) {
+	add := func(what, why string) { all = append(all, event{r.At, laneMoves, page.Move, what, why}) }
 	if m := r.Decided.Ended; m != nil {
-		all = append(all, event{r.At, laneMoves, page.Move, fmt.Sprintf("the move of %d GPUs from %s to %s ends", m.GPUs, m.From, m.To), m.Sentence})
+		add(fmt.Sprintf("the move of %d GPUs from %s to %s ends", m.GPUs, m.From, m.To), m.Sentence)
 	}
+	m := r.Decided.Move
+	switch {
+	case m == nil:
+		t.phase = ""
+		return all
+	case t.phase == "":
+		add(fmt.Sprintf("a move of %d GPUs from %s to %s begins", m.GPUs, m.From, m.To), m.Sentence)
+	case t.phase != m.Phase:
+		add(fmt.Sprintf("the move of %d GPUs from %s to %s goes on: %s", m.GPUs, m.From, m.To, m.Phase), m.Sentence)
+	}
+	t.phase = m.Phase
 	return all
 }
 

@@ -16,10 +16,10 @@ var overviewBody = template.Must(template.New("overview").Parse(`<header id="hea
 </header>
 <ul id="services" class="rows">
 {{range .Rows}}<li id="{{.ID}}"><div class="about"><h2><a href="{{.Link}}">{{.Name}}</a></h2>
-<p>{{.State}} {{.Finding}}</p>
+<p>{{.State}} {{.Finding}}</p></div>
 <dl class="tiles">
 {{range .Tiles}}<div class="{{.Class}}"><dt>{{.Name}}</dt><dd class="big{{if .Missed}} missed{{end}}">{{.Big}}</dd><dd>{{.Small}}</dd>{{if .Bar}}<dd class="meter" aria-hidden="true"><i style="width:{{.Bar}}%"></i></dd>{{end}}</div>
-{{end}}</dl></div>
+{{end}}</dl>
 <figure class="panel"><figcaption><b>GPUs</b> <small>held over the last {{.Length}}</small></figcaption>{{.GPUs}}{{.Axis}}</figure></li>
 {{end}}</ul>
 `))
@@ -44,7 +44,7 @@ func overview(all []view, home, nobody string) (template.HTML, error) {
 		p.Span, p.HeightPx = l.span, 72
 		page.Rows = append(page.Rows, row{
 			ID: "of-" + v.Namespace + "-" + v.Name, Link: home + url.PathEscape(v.Namespace) + "/" + url.PathEscape(v.Name), Name: v.Namespace + "/" + v.Name,
-			State: state(v.SLO), Finding: v.finding(), Tiles: v.tiles(), Length: lengthText(v.At.Sub(l.span.Zero)),
+			State: state(v.SLO), Finding: v.finding(), Tiles: v.tiles(true), Length: lengthText(v.At.Sub(l.span.Zero)),
 			GPUs: template.HTML(p.SVG(fmt.Sprintf("gpus-%d", i))), Axis: template.HTML(chart.Axis{Span: l.span}.SVG()),
 		})
 	}

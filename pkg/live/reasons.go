@@ -15,7 +15,7 @@ import (
 // roles share.
 var reasonTree = template.Must(template.New("reasons").Parse(`<ul class="tree">
 {{range .Roles}}<li class="{{.Role}}"><b>{{.Sentence}}</b>
-<ul>{{with .Load}}<li>{{.}}</li>{{end}}{{with .Latency}}<li>{{.}}</li>{{end}}{{if .Steps}}<li>What was tried:
+<ul>{{with .Signal}}<li>{{.}}</li>{{end}}{{with .Load}}<li>{{.}}</li>{{end}}{{with .Latency}}<li>{{.}}</li>{{end}}{{if .Steps}}<li>What was tried:
 <ol>{{range .Steps}}<li{{if .Rejected}} class="rejected"{{end}}>{{.Sentence}}</li>{{end}}</ol></li>{{end}}{{with .Bound}}<li>{{.}}</li>{{end}}</ul></li>
 {{end}}<li>{{.GPUs}}</li>
 {{range .Moves}}<li class="move">Move: {{.}}</li>
@@ -24,9 +24,9 @@ var reasonTree = template.Must(template.New("reasons").Parse(`<ul class="tree">
 `))
 
 type roleReasons struct {
-	Role                           planner.Role
-	Sentence, Load, Latency, Bound string
-	Steps                          []report.Step
+	Role                                   planner.Role
+	Sentence, Signal, Load, Latency, Bound string
+	Steps                                  []report.Step
 }
 
 // reasons is the tree of one decision.
@@ -41,6 +41,9 @@ func reasons(e *report.Explanation) (template.HTML, error) {
 		r := &e.Roles[i]
 		tree.Roles = append(tree.Roles, roleReasons{Role: r.Role, Sentence: upper(r.Sentence), Load: r.LoadSentence(), Latency: r.LatencySentence(),
 			Bound: r.BoundSentence(), Steps: r.Steps})
+		if r.Signal != nil {
+			tree.Roles[i].Signal = r.Signal.Sentence
+		}
 	}
 	for _, m := range []*report.Move{e.Move, e.Ended} {
 		if m != nil {

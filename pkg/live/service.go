@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/chart"
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+	"github.com/pdautoscaler/pdautoscaler/pkg/report"
 )
 
 var serviceBody = template.Must(template.New("service").Parse(`<header id="head">
@@ -59,14 +61,14 @@ func (v *view) body(home string) (template.HTML, error) {
 		Tiles                                 []tile
 		Timeline, Why                         template.HTML
 		Earlier                               []earlier
-	}{Home: home, Name: v.Namespace + "/" + v.Name, Lead: v.lead(), Finding: v.finding(), At: timeText(v.At), State: state(v.SLO), Tiles: v.tiles()}
+	}{Home: home, Name: v.Namespace + "/" + v.Name, Lead: v.lead(), Finding: v.finding(), At: timeText(v.At), State: state(v.SLO), Tiles: v.tiles(false)}
 	l := newLine(v)
 	page.Length = lengthText(v.At.Sub(l.span.Zero))
 	var err error
 	if page.Timeline, err = l.timeline(); err != nil {
 		return "", err
 	}
-	page.Why = template.HTML("<p>" + template.HTMLEscapeString(upper(v.Message)) + "</p>\n")
+	page.Why = template.HTML("<p><b>" + template.HTMLEscapeString(v.Reason) + "</b>: " + template.HTMLEscapeString(v.Message) + "</p>\n")
 	if v.Decided != nil {
 		if page.Why, err = reasons(v.Decided); err != nil {
 			return "", err
@@ -74,7 +76,7 @@ func (v *view) body(home string) (template.HTML, error) {
 	}
 	for i := range v.decisions {
 		d := &v.decisions[i]
-		e := earlier{At: timeText(d.at), Summary: d.explained.Summary}
+		e := earlier{At: timeText(d.at), Summary: upper(d.explained.Summary)}
 		if !d.written {
 			e.Summary += " Not written."
 		}
@@ -111,9 +113,25 @@ func (v *view) lead() string {
 	return strings.Join(parts, " ")
 }
 
-// finding is what was decided last, in a sentence.
+// finding is what was decided last and why, in a sentence.
 func (v *view) finding() string {
-	return fmt.Sprintf("%s (%s)", strings.TrimSuffix(upper(v.Message), "."), v.Reason)
+	means := report.Meaning(planner.Reason(v.Reason))
+	if v.Decided == nil || means == "" {
+		return sentence(upper(v.Message))
+	}
+	var parts []string
+	for i := range v.Decided.Roles {
+		r := &v.Decided.Roles[i]
+		switch {
+		case r.To > r.From:
+			parts = append(parts, fmt.Sprintf("%s goes up from %d to %d", r.Role, r.From, r.To))
+		case r.To < r.From:
+			parts = append(parts, fmt.Sprintf("%s goes down from %d to %d", r.Role, r.From, r.To))
+		default:
+			parts = append(parts, fmt.Sprintf("%s stays at %d", r.Role, r.To))
+		}
+	}
+	return upper(strings.Join(parts, ", ")) + ": " + sentence(means)
 }
 
 // state is a word for how the objectives stand, with a mark that is not only a colour.
@@ -127,14 +145,15 @@ func state(slo string) template.HTML {
 	return `<span class="state">Objectives not known.</span>`
 }
 
-func (v *view) tiles() []tile {
+// tiles are what to know at a glance; brief ones leave out what has a chart.
+func (v *view) tiles(brief bool) []tile {
 	var all []tile
 	for _, role := range roles {
 		r := v.of(role)
 		t := tile{Class: string(role), Name: upper(string(role)), Big: "not seen"}
 		if r.Seen {
 			t.Big = fmt.Sprintf("%d of %d ready", r.Ready, r.Desired)
-			t.Small = r.details()
+			t.Small = r.details(brief)
 			if r.Load != nil {
 				t.Bar = fmt.Sprintf("%.0f", 100*min(max(*r.Load, 0), 1))
 			}
@@ -142,7 +161,10 @@ func (v *view) tiles() []tile {
 		all = append(all, t)
 	}
 	for _, of := range []*Latency{&v.TTFT, &v.TPOT} {
-		t := tile{Name: of.Name, Big: latencyText(of.ObservedMs), Small: "at most " + chart.Latency(of.ObjectiveMs) + "; expected " + latencyText(of.PredictedMs)}
+		t := tile{Name: of.Name, Big: latencyText(of.ObservedMs), Small: "at most " + chart.Latency(of.ObjectiveMs)}
+		if !brief {
+			t.Small += "; expected " + latencyText(of.PredictedMs)
+		}
 		if of.ObservedMs != nil && of.ObjectiveMs > 0 {
 			t.Missed = *of.ObservedMs > of.ObjectiveMs
 			t.Bar = fmt.Sprintf("%.0f", 100*min(*of.ObservedMs/of.ObjectiveMs, 1))
@@ -156,7 +178,7 @@ func (v *view) gpuTile() tile {
 	t := tile{Name: "GPUs", Big: fmt.Sprintf("%d held", v.HeldGPUs), Small: "no budget"}
 	if v.BudgetGPUs > 0 {
 		t.Big, t.Missed = fmt.Sprintf("%d of %d", v.HeldGPUs, v.BudgetGPUs), v.HeldGPUs > v.BudgetGPUs
-		t.Small = "held of the budget"
+		t.Small = "held, of the budget"
 		t.Bar = fmt.Sprintf("%.0f", 100*min(float64(v.HeldGPUs)/float64(v.BudgetGPUs), 1))
 	}
 	if v.Decided != nil && v.Decided.Move != nil {
@@ -167,14 +189,14 @@ func (v *view) gpuTile() tile {
 }
 
 // details are a role's load, queue, and replicas on their way.
-func (r *Role) details() string {
+func (r *Role) details(brief bool) string {
 	parts := []string{"load " + loadText(r.Load)}
 	switch {
 	case r.Waiting == nil:
 		parts = append(parts, "queue not known")
 	case *r.Waiting == 0:
 		parts = append(parts, "no queue")
-	case r.QueueSeconds != nil:
+	case r.QueueSeconds != nil && !brief:
 		parts = append(parts, fmt.Sprintf("%s waiting, %s of work", countText(r.Waiting), chart.Latency(1000**r.QueueSeconds)))
 	default:
 		parts = append(parts, countText(r.Waiting)+" waiting")

@@ -74,14 +74,16 @@
       const url = new URL(location.href);
       url.searchParams.set("part", "body");
       const answer = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(2 * every + 5000) });
-      if (answer.status === 401 || answer.status === 403) tell("Not allowed any more: load the page again");
+      const html = await answer.text();
+      if (paused) { /* it was asked before; what is read stays */ }
+      else if (answer.status === 401 || answer.status === 403) tell("Not allowed any more: load the page again");
       else if (!answer.ok) tell("No news: the server answers " + answer.status);
       else {
-        const waits = show(await answer.text());
+        const waits = show(html);
         tell(waits ? "Waiting while you read" : "Live", waits ? "" : answer.headers.get("X-As-Of"));
       }
     } catch {
-      tell("No news: the server does not answer");
+      if (!paused) tell("No news: the server does not answer");
     }
     asking = false;
   }

@@ -1,9 +1,22 @@
 package planner
 
-import "time"
+import (
+	"time"
 
-// RecordVersion is the version of the record's form and of the rules behind it.
-const RecordVersion = 1
+	"github.com/pdautoscaler/pdautoscaler/pkg/capacity"
+)
+
+// RecordVersion is the version of the record's form and of the rules behind it. It is raised with every change after which a
+// saved input may give another decision than before, or a field means something else:
+//
+//	1  the first
+//	2  a share of what was asked for before the service corrected its model is kept (Spec.Prior); moves without room end at
+//	   once; RoleDecision.Wall
+//
+// A record of an older version is read and explained as it was saved; making its decision again proves nothing, and is not
+// tried. One of a newer version is refused. A Memory is read whatever its version: fields are only ever added, an absent one is
+// its zero value, and the meaning of one never changes; see rules.md.
+const RecordVersion = 2
 
 // Record is one decision with all that it was made from. Replaying the input
 // gives the decision again, bit for bit.
@@ -50,6 +63,8 @@ type RoleDecision struct {
 	// Load is the share of the ready replicas' capacity that the demand takes:
 	// compute for prefill, memory bandwidth for decode. Over 1 is overload.
 	Load float64 `json:"load"`
+	// Wall is what of a replica such requests fill first.
+	Wall Wall `json:"wall,omitempty"`
 	// ServesPerSecond is the rate of such requests at which one replica's load is 1.
 	ServesPerSecond float64 `json:"servesPerSecond,omitempty"`
 
@@ -67,6 +82,18 @@ type RoleDecision struct {
 	BeforeMs    *float64 `json:"beforeMs,omitempty"`
 	AfterMs     *float64 `json:"afterMs,omitempty"`
 }
+
+// Wall is what of a replica is full first, and so bounds what it serves.
+type Wall string
+
+// The walls. The first is prefill's and the others are decode's: the time of a step, the KV cache, and the sequences that an
+// engine runs at once.
+const (
+	WallCompute   Wall = "compute"
+	WallBandwidth Wall = capacity.BoundBandwidth
+	WallKV        Wall = capacity.BoundKV
+	WallSequences Wall = capacity.BoundSequences
+)
 
 // Demand is the traffic one role was sized for.
 type Demand struct {

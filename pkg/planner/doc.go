@@ -20,6 +20,7 @@
 //	limits.go     what may be written now: free GPUs, steps, periods
 //	move.go       GPUs that go from one role to the other, as a transaction
 //	explain.go    the reasons, one sentence per role
+//	whynot.go     what speaks against other counts, on the same input
 //
 // The rules it keeps are listed in rules.md beside this file and each is a
 // property test in rules_test.go and rules_move_test.go.

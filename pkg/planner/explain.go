@@ -94,7 +94,16 @@ func (p *round) cause(r *roleRound) string {
 	}
 	switch r.d.Binding {
 	case ReasonSteady:
+		if last != "" {
+			last = ", but " + last
+		}
+		return demand + sprintf(" %s %s%s", needText(r), p.holdText(r, r.d.To), last)
+	case ReasonUnattainable:
 		return demand + sprintf(" %s %s", needText(r), p.holdText(r, r.d.To))
+	case ReasonMaximum:
+		if !r.holds {
+			return demand + sprintf(" %s %s", needText(r), p.holdText(r, r.d.To))
+		}
 	case ReasonObjective:
 		return demand + sprintf(" %s %s", needText(r), p.holdText(r, r.d.To))
 	case ReasonWindow:
@@ -163,6 +172,9 @@ func (p *round) holdText(r *roleRound, n int) string {
 	ratio := r.curve.ratio(n)
 	if ratio >= worstRatio {
 		return sprintf("for %s (%d are overloaded)", r.objectiveText(p.spec), n)
+	}
+	if r.unattainable(p.spec) {
+		return sprintf("to come as near to %s as any count can (%s ms predicted with %d)", r.objectiveText(p.spec), amount(ratio*r.curve.limitMs), n)
 	}
 	return sprintf("for %s (%s ms predicted with %d)", r.objectiveText(p.spec), amount(ratio*r.curve.limitMs), n)
 }

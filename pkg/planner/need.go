@@ -152,13 +152,18 @@ func (p *round) describe(r *roleRound, t capacity.Traffic) {
 	n := max(r.ready, 0)
 	objective := r.objective(p.spec)
 	if r.role == Prefill {
+		r.d.Wall = WallCompute
 		if n > 0 {
 			r.d.Load = s.PrefillPool(n, t).Load
 		}
 	} else {
+		r.d.Wall = Wall(s.DecodePool(max(n, 1), t).BoundFor(objective))
 		if n > 0 {
 			r.d.Load = s.DecodePool(n, t).LoadFor(objective)
 		}
+	}
+	if t.RequestsPerSecond <= 0 {
+		r.d.Wall = ""
 	}
 	if r.curve.work > 0 {
 		r.d.ServesPerSecond = t.RequestsPerSecond / r.curve.work

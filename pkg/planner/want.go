@@ -18,16 +18,32 @@ func (p *round) wantRoles() {
 		case !r.known:
 			r.d.Binding = ReasonDemandUnknown
 		case r.need > r.d.From:
-			r.bind(ReasonObjective, r.need, p.needDetail(r))
+			reason := ReasonObjective
+			if !r.holds {
+				reason = ReasonMaximum // it does not hold either
+			}
+			r.bind(reason, r.need, p.needDetail(r))
 		case p.breachLasted(r):
 			r.bind(ReasonBreach, r.d.From+1, sprintf("the observed latency has missed %s for %s although the model expects it to hold",
 				r.objectiveText(p.spec), span(p.spec.Behavior.BreachSeconds)))
 		case r.keep < r.d.From:
 			p.wantFewer(r)
+		case !r.holds && r.d.From >= r.spec.Max:
+			r.d.Binding = ReasonMaximum
+		case r.need < r.d.From:
+			r.d.Steps = append(r.d.Steps, Step{Reason: ReasonObjective, Before: max(r.need, r.spec.Min), After: r.d.From,
+				Detail: sprintf("%s would not hold %s with %.3g %% more demand", replicas(max(r.d.From-1, r.need)), r.objectiveText(p.spec), 100*p.spec.Behavior.Tolerance)})
+		case r.unattainable(p.spec):
+			r.d.Binding = ReasonUnattainable
 		}
 		p.bound(r)
 		p.holdUp(r)
 	}
+}
+
+// unattainable reports whether not even any number of replicas holds the objective.
+func (r *roleRound) unattainable(s *Spec) bool {
+	return r.curve.latencyMs != nil && r.curve.limitMs > r.objective(s).Ms
 }
 
 // holdUp keeps a role that may not grow now from wanting to: what it may not

@@ -10,6 +10,8 @@
 //	replay.go       the decision made again, and where it differs
 //	explanation.go  one decision as plain data: what -o json prints
 //	status.go       the same from a resource's status
+//	signal.go       the reading that bound a count
+//	whynot.go       what speaks against other counts
 //	text.go         the explanation as text
 //	history.go      many decisions, a line each
 //	reasons.go      every reason in words

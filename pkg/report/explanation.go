@@ -42,6 +42,8 @@ type RoleExplanation struct {
 	// Binding is what bound the count, and BindingMeans the same in words.
 	Binding      planner.Reason `json:"binding"`
 	BindingMeans string         `json:"bindingMeans"`
+	// Signal is the reading that bound it; nil where none did.
+	Signal *Signal `json:"signal,omitempty"`
 	// Steps are the counts that were tried, in order.
 	Steps   []Step  `json:"steps,omitempty"`
 	Latency Latency `json:"latency"`
@@ -146,6 +148,7 @@ func roleOfRecord(r *planner.Record, role planner.Role) RoleExplanation {
 		e.Latency.OverloadedTo = rate > 0 && d.To > 0 && d.AfterMs == nil
 	}
 	e.Latency.observe(seen, r.Input.Now, spec.Behavior.MaxAgeSeconds)
+	e.Signal = signalOf(r, role, &e.Latency)
 	for _, s := range d.Steps {
 		e.Steps = append(e.Steps, stepOf(s, d.From))
 	}

@@ -15,7 +15,7 @@ import (
 // written again reads the same, can be decided on again and be explained.
 func FuzzReadRecords(f *testing.F) {
 	for _, name := range []string{"move-begins", "demand-unknown"} {
-		data, err := os.ReadFile("../../cmd/pdctl/testdata/" + name + ".json")
+		data, err := os.ReadFile("../../cmd/pdctl/testdata/situations/" + name + ".json")
 		if err != nil {
 			f.Fatal(err)
 		}

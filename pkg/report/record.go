@@ -17,7 +17,7 @@ import (
 const maxRecordBytes = 256 << 20
 
 // ReadRecords reads decision records: one, a list of them, or several one after another (JSON lines). name is what r is
-// called in errors. Every record must be of planner.RecordVersion and must hold nothing that this program does not know:
+// called in errors. Every record must be of planner.RecordVersion or older and must hold nothing that this program does not know:
 // what is not understood cannot be replayed. Each error is one sentence that names the place, as name:line:column.
 func ReadRecords(r io.Reader, name string) ([]planner.Record, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxRecordBytes+1))
@@ -127,7 +127,7 @@ func parseRecord(data []byte, at, n int) (record planner.Record, end int, err er
 // wrongOutline says what keeps an object from being a record of this version, or nothing. It is asked before the fields
 // are looked at: a newer record may well have fields that are unknown here, and its version is the true reason.
 func wrongOutline(version, input, decision json.RawMessage) string {
-	const form = `a decision record is {"version": 1, "input": {...}, "decision": {...}}`
+	const form = `a decision record is {"version": 2, "input": {...}, "decision": {...}}`
 	switch {
 	case version == nil:
 		return "has no version: " + form
@@ -138,7 +138,7 @@ func wrongOutline(version, input, decision json.RawMessage) string {
 	}
 	var v int
 	if err := json.Unmarshal(version, &v); err != nil || v < 1 {
-		return fmt.Sprintf("has version %s: allowed is %d", strings.TrimSpace(string(version)), planner.RecordVersion)
+		return fmt.Sprintf("has version %s: allowed is 1 to %d", strings.TrimSpace(string(version)), planner.RecordVersion)
 	}
 	if v > planner.RecordVersion {
 		return fmt.Sprintf("has version %d and this program reads version %d: use the pdctl of the release that wrote it", v, planner.RecordVersion)

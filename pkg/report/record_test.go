@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -108,10 +109,10 @@ func TestReadRecordsRefuses(t *testing.T) {
 		"another object":  {`{"kind":"PDAutoscaler"}`, "f.json:1:1: record 1 has no version: a decision record is"},
 		"no input":        {`{"version":1,"decision":{}}`, "f.json:1:1: record 1 has no input"},
 		"no decision":     {`{"version":1,"input":{}}`, "f.json:1:1: record 1 has no decision"},
-		"newer version":   {strings.Replace(one, `"version":1`, `"version":2`, 1), "f.json:1:1: record 1 has version 2 and this program reads version 1: use the pdctl of the release that wrote it"},
-		"newer, unknown":  {`{"version":9,"input":{},"decision":{},"more":1}`, "f.json:1:1: record 1 has version 9 and this program reads version 1"},
-		"version 0":       {`{"version":0,"input":{},"decision":{}}`, "f.json:1:1: record 1 has version 0: allowed is 1"},
-		"version text":    {`{"version":"1","input":{},"decision":{}}`, `f.json:1:1: record 1 has version "1": allowed is 1`},
+		"newer version":   {strings.Replace(one, fmt.Sprintf(`"version":%d`, planner.RecordVersion), fmt.Sprintf(`"version":%d`, planner.RecordVersion+1), 1), "f.json:1:1: record 1 has version 3 and this program reads version 2: use the pdctl of the release that wrote it"},
+		"newer, unknown":  {`{"version":9,"input":{},"decision":{},"more":1}`, "f.json:1:1: record 1 has version 9 and this program reads version 2"},
+		"version 0":       {`{"version":0,"input":{},"decision":{}}`, "f.json:1:1: record 1 has version 0: allowed is 1 to 2"},
+		"version text":    {`{"version":"1","input":{},"decision":{}}`, `f.json:1:1: record 1 has version "1": allowed is 1 to 2`},
 		"a number":        {"17", "f.json:1:1: record 1: it is 17 and must be an object"},
 		"cut off":         {one[:len(one)/2], "record 1: the JSON ends in the middle: it was cut off"},
 		"cut off list":    {"[" + minimal, "f.json:1:40: the JSON ends in the middle: it was cut off"},

@@ -14,6 +14,8 @@ import (
 type Replay struct {
 	// Equal is true where the decision made again is the saved one, bit for bit.
 	Equal bool `json:"equal"`
+	// Older is the version of a record that was made by older rules; it is not made again, and 0 for any other.
+	Older int `json:"older,omitempty"`
 	// Differences are the values that are not the same, by their place in the decision.
 	Differences []Difference `json:"differences,omitempty"`
 }
@@ -27,7 +29,12 @@ type Difference struct {
 
 // MakeAgain decides again on a record's input and compares. Two decisions are equal when their JSON is: JSON gives every
 // finite float64 back exactly. It is an error only where the decision cannot be written as JSON at all.
+//
+// A record of an older version was made by other rules: making it again would prove nothing, so it is not tried.
 func MakeAgain(r planner.Record) (Replay, error) {
+	if r.Version > 0 && r.Version < planner.RecordVersion {
+		return Replay{Older: r.Version}, nil
+	}
 	saved, err := json.Marshal(r.Decision)
 	if err != nil {
 		return Replay{}, fmt.Errorf("the saved decision cannot be compared: %w", err)

@@ -55,3 +55,13 @@ func TestMakeAgainSaysWhatCannotBeCompared(t *testing.T) {
 		t.Fatal("a decision that is no JSON was compared")
 	}
 }
+
+// What older rules decided is shown as it was saved: to make it again by newer ones would prove nothing.
+func TestARecordOfOlderRulesIsNotMadeAgain(t *testing.T) {
+	record := planner.Record{Version: planner.RecordVersion - 1}
+	record.Decision.Prefill.To = 7 // what no rule of today gives
+	r, err := MakeAgain(record)
+	if err != nil || r.Equal || r.Older != planner.RecordVersion-1 || len(r.Differences) > 0 {
+		t.Errorf("replay: %+v, %v", r, err)
+	}
+}

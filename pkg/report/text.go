@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
 
 // textWidth is where lines of prose are broken.
@@ -69,6 +71,9 @@ func (e *Explanation) heading(now time.Time) string {
 func (r *RoleExplanation) text(b *strings.Builder) {
 	wrap(b, r.Sentence, "")
 	const indent = "  "
+	if r.Signal != nil {
+		wrap(b, r.Signal.Sentence, indent)
+	}
 	wrap(b, r.LatencySentence(), indent)
 	wrap(b, r.LoadSentence(), indent)
 	for _, s := range r.Steps {
@@ -156,6 +161,10 @@ func (r *RoleExplanation) LoadSentence() string {
 }
 
 func (r *Replay) text(b *strings.Builder) {
+	if r.Older > 0 {
+		wrap(b, fmt.Sprintf("Replay: not tried. The record is of version %d and this program decides by version %d: it would prove nothing.", r.Older, planner.RecordVersion), "")
+		return
+	}
 	if r.Equal {
 		wrap(b, "Replay: made again from its input, the decision is the same, bit for bit.", "")
 		return

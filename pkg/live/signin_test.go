@@ -1,0 +1,100 @@
+package live
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func readAll(t *testing.T, r *http.Response) string {
+	t.Helper()
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// guard is a check as the API server's filter does it.
+func guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Header.Get("Authorization") {
+		case "":
+			http.Error(w, "Unauthorized", http.StatusUnauthorized)
+		case "Bearer reader":
+			next.ServeHTTP(w, r)
+		case "Bearer stranger":
+			http.Error(w, "Authorization denied for user stranger", http.StatusForbidden)
+		default:
+			http.Error(w, "Authentication failed", http.StatusInternalServerError)
+		}
+	})
+}
+
+func TestSignIn(t *testing.T) {
+	h := SignIn(guard(NewBoard().Handler(Options{SignedIn: true})))
+	html := http.Header{"Accept": {"text/html"}}
+	with := func(h http.Header, cookie string) http.Header {
+		h = h.Clone()
+		h.Set("Cookie", tokenCookie+"="+cookie)
+		return h
+	}
+	for _, c := range []struct {
+		name   string
+		header http.Header
+		path   string
+		code   int
+		says   string
+	}{
+		{"a browser nobody knows gets the form", html, "/page/", 401, `name="token" type="password"`},
+		{"a program nobody knows gets the refusal", nil, "/page/", 401, "Unauthorized"},
+		{"a page that asks for news gets the refusal", html, "/page/?part=body", 401, "Unauthorized"},
+		{"a token as a program sends it", http.Header{"Authorization": {"Bearer reader"}}, "/page/", 200, "Sign out"},
+		{"a token that was kept", with(html, "reader"), "/page/", 200, "Sign out"},
+		{"a token without the right", with(html, "stranger"), "/page/", 401, "you may not see this page"},
+		{"a token that has expired", with(html, "old"), "/page/", 401, "it may have expired"},
+		{"a program's own token comes first", func() http.Header { h := with(html, "reader"); h.Set("Authorization", "Bearer stranger"); return h }(), "/page/", 401, "you may not see this page"},
+		{"what is not there", with(html, "reader"), "/page/a/b", 404, "no PDAutoscaler a/b"},
+	} {
+		r := get(t, h, "GET", c.path, c.header)
+		if body := readAll(t, r); r.StatusCode != c.code || !strings.Contains(body, c.says) {
+			t.Errorf("%s: %d, want %d and %q in\n%s", c.name, r.StatusCode, c.code, c.says, body)
+		}
+	}
+}
+
+func TestTokenIsKeptForThisServerOnly(t *testing.T) {
+	h := SignIn(guard(NewBoard().Handler(Options{SignedIn: true})))
+	post := func(path, token string, header http.Header) *http.Response {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "https://page.example"+path, strings.NewReader(url.Values{"token": {token}}.Encode()))
+		r.Header = header.Clone()
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Result()
+	}
+	own := http.Header{"Sec-Fetch-Site": {"same-origin"}}
+	r := post(signInPath, " eyJ.abc-_ \n", own)
+	if cookies := r.Cookies(); r.StatusCode != http.StatusSeeOther || len(cookies) != 1 {
+		t.Fatalf("signing in is answered with %d and %v", r.StatusCode, r.Cookies())
+	} else if c := cookies[0]; c.Value != "eyJ.abc-_" || !c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteStrictMode || c.Path != Path {
+		t.Errorf("the cookie is %+v", c)
+	}
+	if r := post(signOutPath, "", own); len(r.Cookies()) != 1 || r.Cookies()[0].MaxAge >= 0 {
+		t.Errorf("signing out leaves %v", r.Cookies())
+	}
+	for name, token := range map[string]string{"empty": "", "two words": "a b", "a header": "a\r\nSet-Cookie: x=y", "two cookies": "a;b", "endless": strings.Repeat("x", 5000)} {
+		if r := post(signInPath, token, own); r.StatusCode != http.StatusUnauthorized || len(r.Cookies()) != 0 || !strings.Contains(readAll(t, r), "This is no bearer token") {
+			t.Errorf("%s: the answer is %d", name, r.StatusCode)
+		}
+	}
+	for _, path := range []string{signInPath, signOutPath} {
+		if r := post(path, "reader", http.Header{"Sec-Fetch-Site": {"cross-site"}}); r.StatusCode != http.StatusForbidden || len(r.Cookies()) != 0 {
+			t.Errorf("another site can post to %s: %d", path, r.StatusCode)
+		}
+	}
+}
