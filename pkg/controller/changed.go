@@ -46,6 +46,9 @@ func firm(s *v1alpha1.PDAutoscalerStatus) *v1alpha1.PDAutoscalerStatus {
 		role.StartupTime = v1alpha1.Duration{}
 		role.Reason, role.Message = "", ""
 	}
+	if c := f.Model.Calibration; c != nil {
+		c.Prefill.Message, c.Decode.Message = "", ""
+	}
 	for i := range f.Signals.Sources {
 		f.Signals.Sources[i].Message = ""
 	}
@@ -75,6 +78,10 @@ func moved(old, status *v1alpha1.PDAutoscalerStatus) bool {
 			stepped(was.PredictedMicroseconds, is.PredictedMicroseconds, 100) {
 			return true
 		}
+	}
+	if was, is := old.Model.Calibration, status.Model.Calibration; was != nil && is != nil &&
+		(was.Prefill.Message != is.Prefill.Message || was.Decode.Message != is.Decode.Message) {
+		return true
 	}
 	messages := map[string]string{}
 	for _, s := range old.Signals.Sources {

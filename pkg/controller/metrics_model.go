@@ -25,6 +25,7 @@ func (m *Metrics) observeModel(r *round, of series) {
 		errors["ttft"] = modelError(r.signals.TTFTMs.Fresh(r.now, maxAge), d.Prefill.BeforeMs)
 		errors["tpot"] = modelError(r.signals.TPOTMs.Fresh(r.now, maxAge), d.Decode.BeforeMs)
 	}
+	m.observeCalibration(r, of)
 	of.set(m.gauges[metricPrefillSpeed], speed)
 	of.set(m.gauges[metricDecodeAlpha], alpha)
 	of.set(m.gauges[metricDecodeBeta], beta)

@@ -4,37 +4,41 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Names of the controller's series.
 const (
-	metricDesired        = "pdautoscaler_desired_replicas"
-	metricReady          = "pdautoscaler_ready_replicas"
-	metricLoad           = "pdautoscaler_role_load"
-	metricDemand         = "pdautoscaler_demand_requests_per_second"
-	metricQueue          = "pdautoscaler_queue_seconds"
-	metricPredicted      = "pdautoscaler_predicted_latency_seconds"
-	metricObserved       = "pdautoscaler_observed_latency_seconds"
-	metricError          = "pdautoscaler_model_error_ratio"
-	metricPrefillSpeed   = "pdautoscaler_model_prefill_tokens_per_second"
-	metricDecodeAlpha    = "pdautoscaler_model_decode_step_seconds"
-	metricDecodeBeta     = "pdautoscaler_model_decode_seconds_per_sequence"
-	metricDecodeKappa    = "pdautoscaler_model_decode_seconds_per_context_token"
-	metricKVCapacity     = "pdautoscaler_model_kv_capacity_tokens"
-	metricGPUsHeld       = "pdautoscaler_gpus_held"
-	metricGPUsBudget     = "pdautoscaler_gpus_budget"
-	metricGPUSeconds     = "pdautoscaler_gpu_seconds_total"
-	metricSignalAge      = "pdautoscaler_signal_age_seconds"
-	metricSources        = "pdautoscaler_signal_sources"
-	metricTokenRate      = "pdautoscaler_tokens_per_second"
-	metricRequests       = "pdautoscaler_requests"
-	metricEngineQueue    = "pdautoscaler_engine_queue_seconds"
-	metricKVUse          = "pdautoscaler_kv_cache_usage_ratio"
-	metricKVTransfer     = "pdautoscaler_kv_transfer_seconds"
-	metricQueueTokens    = "pdautoscaler_queue_tokens"
-	metricUnacknowledged = "pdautoscaler_queue_unacknowledged_messages"
-	metricRegistered     = "pdautoscaler_registered_workers"
-	metricRejected       = "pdautoscaler_rejected_requests_per_second"
-	metricLastDecision   = "pdautoscaler_last_decision_timestamp_seconds"
-	metricDecisions      = "pdautoscaler_decisions_total"
-	metricMoves          = "pdautoscaler_moves_total"
-	metricReconcileFail  = "pdautoscaler_reconcile_errors_total"
+	metricDesired         = "pdautoscaler_desired_replicas"
+	metricReady           = "pdautoscaler_ready_replicas"
+	metricLoad            = "pdautoscaler_role_load"
+	metricDemand          = "pdautoscaler_demand_requests_per_second"
+	metricQueue           = "pdautoscaler_queue_seconds"
+	metricPredicted       = "pdautoscaler_predicted_latency_seconds"
+	metricObserved        = "pdautoscaler_observed_latency_seconds"
+	metricError           = "pdautoscaler_model_error_ratio"
+	metricPrefillSpeed    = "pdautoscaler_model_prefill_tokens_per_second"
+	metricDecodeAlpha     = "pdautoscaler_model_decode_step_seconds"
+	metricDecodeBeta      = "pdautoscaler_model_decode_seconds_per_sequence"
+	metricDecodeKappa     = "pdautoscaler_model_decode_seconds_per_context_token"
+	metricKVCapacity      = "pdautoscaler_model_kv_capacity_tokens"
+	metricStepRatio       = "pdautoscaler_model_step_ratio"
+	metricStepUncertainty = "pdautoscaler_model_step_uncertainty_ratio"
+	metricStepError       = "pdautoscaler_model_step_error_ratio"
+	metricIntervals       = "pdautoscaler_model_intervals_total"
+	metricGPUsHeld        = "pdautoscaler_gpus_held"
+	metricGPUsBudget      = "pdautoscaler_gpus_budget"
+	metricGPUSeconds      = "pdautoscaler_gpu_seconds_total"
+	metricSignalAge       = "pdautoscaler_signal_age_seconds"
+	metricSources         = "pdautoscaler_signal_sources"
+	metricTokenRate       = "pdautoscaler_tokens_per_second"
+	metricRequests        = "pdautoscaler_requests"
+	metricEngineQueue     = "pdautoscaler_engine_queue_seconds"
+	metricKVUse           = "pdautoscaler_kv_cache_usage_ratio"
+	metricKVTransfer      = "pdautoscaler_kv_transfer_seconds"
+	metricQueueTokens     = "pdautoscaler_queue_tokens"
+	metricUnacknowledged  = "pdautoscaler_queue_unacknowledged_messages"
+	metricRegistered      = "pdautoscaler_registered_workers"
+	metricRejected        = "pdautoscaler_rejected_requests_per_second"
+	metricLastDecision    = "pdautoscaler_last_decision_timestamp_seconds"
+	metricDecisions       = "pdautoscaler_decisions_total"
+	metricMoves           = "pdautoscaler_moves_total"
+	metricReconcileFail   = "pdautoscaler_reconcile_errors_total"
 )
 
 // SeriesType is what Prometheus calls the type of a metric.
@@ -90,6 +94,8 @@ var (
 	labelDirection = Label{Name: "direction", Values: []string{"up", "down", "none"}}
 	labelReason    = Label{Name: "reason", Of: "a reason of reasons.md", Most: maxReasons}
 	labelResult    = Label{Name: "result", Values: []string{"Started", "Done", "GivenUp", "Returned", "Abandoned"}}
+	labelBy        = Label{Name: "model", Values: []string{"prior", "learnt"}}
+	labelTaught    = Label{Name: "result", Values: intervalResults()}
 	labelStep      = Label{Name: "step", Values: []string{"observe", "collect", "spec", "status", "apply"}}
 )
 
@@ -111,6 +117,10 @@ var table = []Series{
 	{metricDecodeBeta, Gauge, "Time that each sequence is taken to add to a decode step.", nil},
 	{metricDecodeKappa, Gauge, "Time that each token of context is taken to add to a decode step.", nil},
 	{metricKVCapacity, Gauge, "Tokens of context that the KV cache of a decode replica is taken to hold.", nil},
+	{metricStepRatio, Gauge, "Time of a step by what the service has taught over that of the model without it, for the work of late; 1.3 is slower by 30 %. None while nothing is in use.", []Label{labelRole}},
+	{metricStepUncertainty, Gauge, "Standard deviation of a step's time by what the service has taught, as a share of it.", []Label{labelRole}},
+	{metricStepError, Gauge, "Mean absolute relative error of late of a step's time against what the replicas show, without and with what the service has taught.", []Label{labelRole, labelBy}},
+	{metricIntervals, Counter, "Intervals between two readings of a role's replicas, by whether they taught something or why not.", []Label{labelRole, labelTaught}},
 	{metricGPUsHeld, Gauge, "GPUs of ready, starting and terminating replicas.", nil},
 	{metricGPUsBudget, Gauge, "GPUs that both roles together may hold.", nil},
 	{metricGPUSeconds, Counter, "GPU-seconds that the role's replicas held while this controller looked; 3600 are a GPU-hour.", []Label{labelRole}},

@@ -68,7 +68,7 @@ func (s *service) startOver(r *round, why string) {
 		r.abandoned = why
 	}
 	s.memory = planner.Memory{Version: planner.RecordVersion, Since: r.now, LastAt: r.now}
-	s.group, s.gpus = "", gpuNames{}
+	s.group, s.gpus, s.lessons = "", gpuNames{}, map[planner.Role]*lesson{}
 	s.close()
 }
 

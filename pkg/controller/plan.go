@@ -55,6 +55,9 @@ func (c *Reconciler) specOf(ctx context.Context, r *round) (planner.Spec, error)
 	r.model = model
 	spec, err := plannerSpec(r.pda, model, &r.seen.Prefill, &r.seen.Decode, r.svc.gpus)
 	if err == nil {
+		err = r.calibrate(&spec)
+	}
+	if err == nil {
 		r.limitByQuota(&spec)
 	}
 	return spec, err

@@ -52,30 +52,35 @@ func plannerSpec(pda *v1alpha1.PDAutoscaler, model namedModel, prefill, decode *
 	}, nil
 }
 
-// roleReplica is the model of one replica of a role.
+// roleReplica is the model of one replica of a role, before its service has shown anything.
 func roleReplica(pda *v1alpha1.PDAutoscaler, model namedModel, role planner.Role, spec *v1alpha1.ScaledRole, pool *planner.Pool, seen gpuNames) (perfmodel.Replica, error) {
-	tensor, err := tensorParallel(role, spec, pool)
+	gpu, options, err := roleDeployment(pda, role, spec, pool, seen)
 	if err != nil {
 		return perfmodel.Replica{}, err
-	}
-	gpu, err := gpuOf(pda, role, spec, pool, seen)
-	if err != nil {
-		return perfmodel.Replica{}, err
-	}
-	options := perfmodel.Options{TP: tensor, MemoryFraction: float64(pda.Spec.Model.MemoryPercent) / 100}
-	transfer := pda.Spec.Model.KVTransfer
-	if transfer != nil {
-		options.TransferBytesPerSecond = float64(transfer.GigabytesPerSecond) * 1e9
 	}
 	replica, err := perfmodel.NewReplica(model.Model, gpu, options)
 	if err != nil {
 		return perfmodel.Replica{}, refuse(ReasonModelDoesNotFit, fmt.Sprintf("roles.%s: %s", role, err))
 	}
-	if transfer != nil && !transfer.Setup.IsZero() {
+	if transfer := pda.Spec.Model.KVTransfer; transfer != nil && !transfer.Setup.IsZero() {
 		replica.Transfer.LatencyMs = milliseconds(transfer.Setup.Duration)
 	}
 	seen[role] = gpu.Name
 	return replica, nil
+}
+
+// roleDeployment is what one replica of a role runs on, and how.
+func roleDeployment(pda *v1alpha1.PDAutoscaler, role planner.Role, spec *v1alpha1.ScaledRole, pool *planner.Pool, seen gpuNames) (perfmodel.GPU, perfmodel.Options, error) {
+	tensor, err := tensorParallel(role, spec, pool)
+	if err != nil {
+		return perfmodel.GPU{}, perfmodel.Options{}, err
+	}
+	gpu, err := gpuOf(pda, role, spec, pool, seen)
+	options := perfmodel.Options{TP: tensor, MemoryFraction: float64(pda.Spec.Model.MemoryPercent) / 100}
+	if transfer := pda.Spec.Model.KVTransfer; transfer != nil {
+		options.TransferBytesPerSecond = float64(transfer.GigabytesPerSecond) * 1e9
+	}
+	return gpu, options, err
 }
 
 // tensorParallel is the number of GPUs over which one replica splits a layer.

@@ -219,25 +219,19 @@ const prefillPrompt = 2048
 
 func (r *round) modelStatus() v1alpha1.ModelStatus {
 	p, d := &r.spec.Service.Prefill, &r.spec.Service.Decode
-	sequences := float64(max(r.spec.Service.MaxSequences, 2))
-	alphaMs := d.Decode.BaseMs(1)
-	return v1alpha1.ModelStatus{
+	s := v1alpha1.ModelStatus{
 		Name:   r.model.Name,
 		Source: r.model.source,
 		Prefill: v1alpha1.PrefillModelStatus{
-			GPU: r.svc.gpus[planner.Prefill], TensorParallel: int32(p.GPUs),
-			TokensPerSecond: rounded(prefillPrompt * 1000 / p.Prefill.StepMs(prefillPrompt, 0)),
+			GPU: r.svc.gpus[planner.Prefill], TensorParallel: int32(p.GPUs), TokensPerSecond: prefillSpeed(p),
 		},
 		Decode: v1alpha1.DecodeModelStatus{
-			GPU: r.svc.gpus[planner.Decode], TensorParallel: int32(d.GPUs),
-			AlphaMicroseconds: int64(math.Round(alphaMs * 1e3)),
-			// f is bent; this is the line through both its ends.
-			BetaNanosecondsPerSequence: int64(math.Round((d.Decode.BaseMs(sequences) - alphaMs) / (sequences - 1) * 1e6)),
-			KappaPicosecondsPerToken:   int64(math.Round(d.Decode.KVMsPerToken * 1e9)),
-			KVTokens:                   int64(d.KVCapacityTokens),
-			MaxSequences:               int32(r.spec.Service.MaxSequences),
+			GPU: r.svc.gpus[planner.Decode], TensorParallel: int32(d.GPUs), KVTokens: int64(d.KVCapacityTokens), MaxSequences: int32(r.spec.Service.MaxSequences),
 		},
+		Calibration: r.calibrationStatus(r.base.Status.Model.Calibration),
 	}
+	s.Decode.AlphaMicroseconds, s.Decode.BetaNanosecondsPerSequence, s.Decode.KappaPicosecondsPerToken = r.decodeLine(d)
+	return s
 }
 
 // decisions puts the round's decision before the earlier ones, if it changes

@@ -26,6 +26,8 @@ type service struct {
 	target workload.Target
 	group  types.UID
 	gpus   gpuNames
+	// lessons are what the replicas of each role have taught; nil until the first round looked into the status.
+	lessons map[planner.Role]*lesson
 
 	collector       Collector
 	collectorConfig signals.Config

@@ -17,6 +17,7 @@ func (in *PDAutoscaler) Default() {
 	set(&s.Roles.Decode.Min, 1)
 	set(&s.Roles.Decode.MaxSequences, 256)
 	set(&s.Model.MemoryPercent, 90)
+	set(&s.Model.Calibration, CalibrationOn)
 	if s.Model.ConfigMapRef != nil {
 		set(&s.Model.ConfigMapRef.Key, "config.json")
 	}

@@ -31,6 +31,14 @@ type Model struct {
 	// decode. When it is left out, the link of the GPU's catalogue entry is used.
 	// +optional
 	KVTransfer *KVTransfer `json:"kvTransfer,omitempty"`
+
+	// calibration says whether the model is corrected by what the service shows
+	// while it runs: On learns and uses it, Frozen uses what was learnt and learns
+	// no more, Off forgets it and uses the model as it is. Whatever was learnt, a
+	// role keeps at least seven tenths of the replicas that the model asks for without it.
+	// +optional
+	// +kubebuilder:default=On
+	Calibration Calibration `json:"calibration,omitempty"`
 }
 
 // ConfigMapKeyReference names one key of a ConfigMap.

@@ -24,6 +24,8 @@ func fullStatus() v1alpha1.PDAutoscalerStatus {
 	memory := v1alpha1.RoleMemoryStatus{
 		LastUp: ptr(1), LastDown: ptr(2), CappedAt: new(int32(0)), CappedUntil: ptr(3), CapTime: v1alpha1.Every(10 * time.Minute), QuietUntil: ptr(4),
 	}
+	calibration := v1alpha1.RoleCalibration{State: v1alpha1.CalibrationInUse, Message: "most intervals teach nothing: Idle", Observations: 96, StepPermille: 1300,
+		UncertaintyPermille: 7, PriorErrorPermille: 230, ErrorPermille: 9, Memory: "{}"}
 	latency := v1alpha1.LatencyStatus{ObjectiveMicroseconds: 2e6, ObservedMicroseconds: new(int64(1)), PredictedMicroseconds: new(int64(0))}
 	return v1alpha1.PDAutoscalerStatus{
 		ObservedGeneration: 7,
@@ -40,6 +42,11 @@ func fullStatus() v1alpha1.PDAutoscalerStatus {
 			Prefill: v1alpha1.PrefillModelStatus{GPU: "H200", TensorParallel: 2, TokensPerSecond: 20000},
 			Decode: v1alpha1.DecodeModelStatus{GPU: "H200", TensorParallel: 2, AlphaMicroseconds: 9000, BetaNanosecondsPerSequence: 30000,
 				KappaPicosecondsPerToken: 34000, KVTokens: 700000, MaxSequences: 256},
+			Calibration: &v1alpha1.CalibrationStatus{
+				Prefill: v1alpha1.PrefillCalibration{RoleCalibration: calibration, PriorTokensPerSecond: 21000},
+				Decode: v1alpha1.DecodeCalibration{RoleCalibration: calibration, PriorAlphaMicroseconds: 8000, PriorBetaNanosecondsPerSequence: 29000,
+					PriorKappaPicosecondsPerToken: 33000},
+			},
 		},
 		Move: &v1alpha1.MoveStatus{
 			From: "prefill", To: "decode", DonorBefore: 4, DonorAfter: 3, ReceiverBefore: 2, ReceiverAfter: 3, GPUs: 2,

@@ -255,6 +255,9 @@ type ModelStatus struct {
 	Prefill PrefillModelStatus `json:"prefill,omitzero"`
 	// +optional
 	Decode DecodeModelStatus `json:"decode,omitzero"`
+	// calibration is what the service has taught of it, left out where spec.model.calibration is Off.
+	// +optional
+	Calibration *CalibrationStatus `json:"calibration,omitempty"`
 }
 
 // PrefillModelStatus is what one prefill replica is taken to do.

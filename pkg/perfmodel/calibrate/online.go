@@ -22,7 +22,7 @@ const (
 )
 
 const (
-	// fewestObservations are needed before what was learnt is used.
+	// fewestObservations are needed before what was learnt is used, and after a rollout before that is given up.
 	fewestObservations = 6
 	// leastMove is the change of a step's time that is worth using, and worth writing down.
 	leastMove = 0.02
@@ -192,6 +192,7 @@ func (l *Learner) judge(o *Online, reading Observation) {
 	}
 	if o.Surprised >= surprises || o.Surprised <= -surprises {
 		*o = l.Loosen(*o)
+		o.Weight = surprises // so many have shown the same
 	}
 }
 
@@ -213,7 +214,7 @@ func (l *Learner) Loosen(o Online) Online {
 // use takes over what was learnt where a step's time has moved by more than it is uncertain of and more than leastMove, or
 // where so much more was seen that the numbers beside it are old.
 func (l *Learner) use(o *Online) {
-	if o.Used < fewestObservations {
+	if o.Weight < fewestObservations-0.5 { // the first of them have faded a little
 		return
 	}
 	covariance, err := o.covariance()
