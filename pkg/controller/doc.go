@@ -5,6 +5,8 @@
 //
 //	observe.go    what the workload and the metrics show (spec.go, model.go,
 //	              targets.go turn the resource into what the rooms below read)
+//	calibration.go what the replicas have taught of their model
+//	              (calibration_status.go says it)
 //	plan.go       planner.Plan over it, or the one sentence why there is no plan
 //	memory.go     what must survive a restart, to and from the status
 //	drains.go     who goes, and whether they were drained
