@@ -92,6 +92,11 @@ e2e-signals: ## Hold a real Prometheus against the pods it reads (needs the pack
 e2e-install: control-plane ## Install the chart, play a load on its sample, upgrade, uninstall: about 3 minutes
 	PDAUTOSCALER_E2E=1 go test -count=1 -v -timeout 15m ./test/install | grep -vE '^=== (RUN|PAUSE|CONT)'
 
+RBG ?= stand-in
+.PHONY: conformance
+conformance: $(if $(filter external,$(RBG)),,control-plane) ## Hold the RBG stand-in, or the controller of your cluster (RBG=external), to what is known of RBG
+	@RBG=$(RBG) go test -count=1 -v -timeout 60m $(if $(RUN),-run 'TestConformance/.*/$(RUN)') ./test/conformance | grep -vE '^=== (RUN|PAUSE|CONT|NAME)|^ *--- (PASS|SKIP)|_test.go:[0-9]+: observed: '
+
 .PHONY: control-plane
 control-plane: ## Build the Kubernetes control plane that tests and demo run (once, 6-8 minutes)
 	@go run ./test/controlplane/cmd/controlplane -build-only

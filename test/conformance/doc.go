@@ -2,6 +2,7 @@
 // any such controller:
 //
 //	make conformance                 # against test/rbgfake, on the control plane of test/controlplane, both API versions
+//	go test ./test/conformance       # the same for v1alpha2 alone, as one of the repository's tests
 //	make conformance RBG=external    # against whatever runs in the cluster of $KUBECONFIG
 //
 // Each behaviour is one fact about RBG on which pkg/workload and the GPU-move ledger stand, with what was seen on a real

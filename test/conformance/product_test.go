@@ -172,9 +172,12 @@ func seesReplicas(t *trial) {
 	if len(o.Problems) > 0 || o.Prefill.Held != "" || o.Decode.Held != "" || o.Prefill.Rollout {
 		t.Errorf("problems %v, held %q and %q, rollout %v; want none", o.Problems, o.Prefill.Held, o.Decode.Held, o.Prefill.Rollout)
 	}
-	if started := o.Startup[planner.Prefill].Total; started.Samples != 2 {
-		t.Errorf("%d starts were measured, want 2", started.Samples)
-	}
+	t.eventually("both starts to be measured", func() error {
+		if n := p.observe().Startup[planner.Prefill].Total.Samples; n != 2 {
+			return fmt.Errorf("%d are", n)
+		}
+		return nil
+	})
 }
 
 func scalesThroughAdapter(t *trial) {

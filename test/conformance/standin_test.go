@@ -24,8 +24,10 @@ func standIn(t *testing.T, s settings, to *report) {
 	for _, api := range versions {
 		t.Run(api, func(t *testing.T) {
 			cp, err := controlplane.Start(t.Context(), controlplane.Options{
-				Progress:          os.Stderr,
-				BeforeControllers: func(ctx context.Context, cfg *rest.Config) error { return rbgfake.Install(ctx, cfg) },
+				Progress: os.Stderr,
+				BeforeControllers: func(ctx context.Context, cfg *rest.Config) error {
+					return rbgfake.InstallAPI(ctx, cfg, rbgfake.API(api))
+				},
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -35,7 +37,9 @@ func standIn(t *testing.T, s settings, to *report) {
 					t.Error(err)
 				}
 			})
-			background(t, func(ctx context.Context) error { return rbgfake.Run(ctx, cp.Config, rbgfake.Options{}) })
+			background(t, func(ctx context.Context) error {
+				return rbgfake.Run(ctx, cp.Config, rbgfake.Options{API: rbgfake.API(api)})
+			})
 			c, err := connect(t.Context(), s, "stand-in", cp.Config)
 			if err != nil {
 				t.Fatal(err)

@@ -36,6 +36,10 @@ func statusCounts(t *trial) {
 	t.eventually("prefill", t.counts("prefill", 2, 2))
 	t.eventually("decode", t.counts("decode", 1, 1))
 	t.eventually("the group to be Ready", t.readyCondition("True", "AllRolesReady"))
+	if integer(t.theGroup().Object, "status", "observedGeneration") == 0 {
+		t.observed("status has no observedGeneration (v0.6 and earlier)")
+		return
+	}
 	t.eventually("the status to be of this version of the group", func() error {
 		g := t.theGroup()
 		if seen := integer(g.Object, "status", "observedGeneration"); seen != g.GetGeneration() {

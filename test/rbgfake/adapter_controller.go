@@ -81,7 +81,7 @@ func onRoleStatusChange() builder.WatchesOption {
 
 // adaptersOf returns the adapters that name a group.
 func (r *adapterReconciler) adaptersOf(ctx context.Context, g client.Object) []reconcile.Request {
-	list := newList(KindAdapter)
+	list := r.opts.api().newList(KindAdapter)
 	if err := r.client.List(ctx, list, client.InNamespace(g.GetNamespace())); err != nil {
 		return nil // the next change of the group tries again
 	}
@@ -95,7 +95,7 @@ func (r *adapterReconciler) adaptersOf(ctx context.Context, g client.Object) []r
 }
 
 func (r *adapterReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	adapter := newObject(KindAdapter, "", "")
+	adapter := r.opts.api().newObject(KindAdapter, "", "")
 	if err := r.client.Get(ctx, req.NamespacedName, adapter); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -126,7 +126,7 @@ func (r *adapterReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 		}
 		return ctrl.Result{}, r.bind(ctx, adapter, g, role, ready)
 	}
-	if seen, ok := nestedInt(adapter.Object, "status", "readyReplicas"); !ok || seen != ready {
+	if seen, ok := nestedInt(adapter.Object, "status", "readyReplicas"); r.opts.api() == V1Alpha2 && (!ok || seen != ready) {
 		if err := patchStatus(ctx, r.client, adapter, map[string]any{"readyReplicas": ready}); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -140,7 +140,7 @@ func (r *adapterReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 
 // find returns a role, or nil where there is none.
 func (r *adapterReconciler) find(ctx context.Context, namespace string, target adapterTarget) (*group, *role, error) {
-	obj := newObject(KindGroup, "", "")
+	obj := r.opts.api().newObject(KindGroup, "", "")
 	err := r.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: target.group}, obj)
 	if err != nil {
 		return nil, nil, client.IgnoreNotFound(err)
@@ -170,9 +170,11 @@ func (r *adapterReconciler) bind(ctx context.Context, adapter *unstructured.Unst
 	if err := r.client.Patch(ctx, adapter, client.MergeFrom(before)); err != nil {
 		return err
 	}
-	if err := patchStatus(ctx, r.client, adapter, map[string]any{
-		"phase": phaseBound, "replicas": role.replicas, "readyReplicas": ready, "selector": r.selector(g, role),
-	}); err != nil {
+	status := map[string]any{"phase": phaseBound, "replicas": role.replicas, "selector": r.selector(g, role)}
+	if g.api == V1Alpha2 { // new in v0.7
+		status["readyReplicas"] = ready
+	}
+	if err := patchStatus(ctx, r.client, adapter, status); err != nil {
 		return err
 	}
 	r.firstSeen.Delete(adapter.GetUID())
@@ -182,13 +184,13 @@ func (r *adapterReconciler) bind(ctx context.Context, adapter *unstructured.Unst
 
 func (r *adapterReconciler) selector(g *group, role *role) string {
 	const leaders = LabelComponentIndex + "=0"
-	switch r.opts.Selector {
-	case SelectorEmpty:
-		return ""
-	case SelectorMalformed:
+	switch {
+	case r.opts.Selector == SelectorEmpty, role.workload.Kind != KindInstanceSet:
+		return "" // other kinds have no status.labelSelector, where the original looks for it
+	case r.opts.Selector == SelectorMalformed:
 		return "," + leaders
 	}
-	selector := labels.SelectorFromSet(roleLabels(g, role)).String()
+	selector := labels.SelectorFromSet(g.labels(role)).String()
 	if role.pattern == leaderWorker {
 		selector += "," + leaders
 	}
@@ -198,7 +200,7 @@ func (r *adapterReconciler) selector(g *group, role *role) string {
 // scale writes the adapter's replicas into the group, all of which it updates.
 func (r *adapterReconciler) scale(ctx context.Context, adapter *unstructured.Unstructured, target adapterTarget, from, to int64) error {
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		obj := newObject(KindGroup, "", "")
+		obj := r.opts.api().newObject(KindGroup, "", "")
 		if err := r.client.Get(ctx, client.ObjectKey{Namespace: adapter.GetNamespace(), Name: target.group}, obj); err != nil {
 			return err
 		}

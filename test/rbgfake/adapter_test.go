@@ -214,7 +214,7 @@ func TestDisabledAdapterGoes(t *testing.T) {
 }
 
 func TestSelectors(t *testing.T) {
-	g := &group{obj: newObject(KindGroup, "ns", "svc")}
+	g := &group{obj: newObject(KindGroup, "ns", "svc"), api: V1Alpha2}
 	uid := groupUID("ns", "svc")
 	correct := "rbg.workloads.x-k8s.io/group-name=svc,rbg.workloads.x-k8s.io/group-uid=" + uid + ",rbg.workloads.x-k8s.io/role-name=decode"
 	for _, tc := range []struct {
@@ -228,7 +228,7 @@ func TestSelectors(t *testing.T) {
 		{SelectorMalformed, leaderWorker, ",rbg.workloads.x-k8s.io/component-index=0"},
 	} {
 		r := &adapterReconciler{opts: Options{Selector: tc.mode}}
-		if got := r.selector(g, &role{name: RoleDecode, pattern: tc.pattern}); got != tc.want {
+		if got := r.selector(g, &role{name: RoleDecode, pattern: tc.pattern, workload: V1Alpha2.defaultWorkload()}); got != tc.want {
 			t.Errorf("selector of mode %d for %s = %q, want %q", tc.mode, tc.pattern, got, tc.want)
 		}
 	}

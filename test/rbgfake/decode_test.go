@@ -63,8 +63,20 @@ func TestDecodeGroup(t *testing.T) {
 			wantErr: `there is no role "b"`,
 		},
 		"stateless": {
-			spec:    "  roles: [{name: a, annotations: {rbg.workloads.x-k8s.io/role-instance-pattern: Stateless}, standalonePattern: {template: {}}}]",
-			wantErr: "Stateless is not reproduced",
+			spec: "  roles: [{name: a, annotations: {rbg.workloads.x-k8s.io/role-instance-pattern: Stateless}, standalonePattern: {template: {}}}]",
+			want: []string{"a PodTemplate 1 a*1"},
+		},
+		"neither stateful nor stateless": {
+			spec:    "  roles: [{name: a, annotations: {rbg.workloads.x-k8s.io/role-instance-pattern: Other}, standalonePattern: {template: {}}}]",
+			wantErr: "want Stateful or Stateless",
+		},
+		"a LeaderWorkerSet": {
+			spec:    "  roles: [{name: a, annotations: {rbg.workloads.x-k8s.io/role-workload-type: leaderworkerset.x-k8s.io/v1/LeaderWorkerSet}, standalonePattern: {template: {}}}]",
+			wantErr: "leaderworkerset.x-k8s.io/v1/LeaderWorkerSet is not reproduced",
+		},
+		"a StatefulSet of leaders and workers": {
+			spec:    "  roles: [{name: a, annotations: {rbg.workloads.x-k8s.io/role-workload-type: apps/v1/StatefulSet}, leaderWorkerPattern: {template: {}}}]",
+			wantErr: "a StatefulSet of several pods a replica is not reproduced",
 		},
 		"role that is no object": {spec: "  roles: [a]", wantErr: "spec.roles[0]: want an object"},
 		"pattern that is no object": {
@@ -130,18 +142,33 @@ func TestDependencyOrder(t *testing.T) {
   - {name: prefill, dependencies: [router], standalonePattern: {template: {}}}
   - {name: other, standalonePattern: {template: {}}}
   - {name: router, standalonePattern: {template: {}}}
+  - {name: after, dependencies: [other], standalonePattern: {template: {}}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roles, err := g.inDependencyOrder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range roles {
+		got = append(got, r.name)
+	}
+	if diff := cmp.Diff([]string{"other", "router", "after", "prefill", "decode"}, got); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+
+	g, err = decodeGroup(parseGroup(t, `
+  roles:
   - {name: one, dependencies: [two], standalonePattern: {template: {}}}
   - {name: two, dependencies: [one], standalonePattern: {template: {}}}
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got []string
-	for _, r := range g.inDependencyOrder() {
-		got = append(got, r.name)
-	}
-	if diff := cmp.Diff([]string{"router", "prefill", "decode", "other", "two", "one"}, got); diff != "" {
-		t.Errorf("order (-want +got):\n%s", diff)
+	if _, err := g.inDependencyOrder(); err == nil || !strings.Contains(err.Error(), "depends on itself") {
+		t.Errorf("roles in a circle: %v, want that one depends on itself", err)
 	}
 }
 

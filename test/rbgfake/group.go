@@ -1,21 +1,16 @@
 package rbgfake
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
-	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/strategicpatch"
-
-	"github.com/pdautoscaler/pdautoscaler/test/controlplane"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // A group is a RoleBasedGroup, read from whatever API version it has.
 type group struct {
 	obj   *unstructured.Unstructured
+	api   API
 	roles []role // in the order of the specification
 }
 
@@ -29,6 +24,11 @@ type role struct {
 	adapterLabels map[string]string
 	pattern       pattern
 	components    []component
+	workload      schema.GroupVersionKind // what carries it
+	stateless     bool
+	ordered       bool // one replica after the other
+	rollingUpdate map[string]any
+	instanceGang  bool
 }
 
 // pattern says how the pods of one replica are named.
@@ -62,10 +62,11 @@ func (g *group) role(name string) *role {
 	return nil
 }
 
-// decodeGroup reads a RoleBasedGroup of v1alpha2.
+// decodeGroup reads a RoleBasedGroup.
 func decodeGroup(obj *unstructured.Unstructured) (*group, error) {
-	if version := obj.GroupVersionKind().Version; version != GroupVersion.Version {
-		return nil, fieldError("apiVersion", "%s is not reproduced, only %s", obj.GetAPIVersion(), GroupVersion)
+	api := API(obj.GroupVersionKind().Version)
+	if api != V1Alpha1 && api != V1Alpha2 {
+		return nil, fieldError("apiVersion", "%s is not reproduced, only %s and %s", obj.GetAPIVersion(), V1Alpha1, V1Alpha2)
 	}
 	bases := map[string]map[string]any{}
 	templates, _, err := unstructured.NestedSlice(obj.Object, "spec", "roleTemplates")
@@ -85,13 +86,16 @@ func decodeGroup(obj *unstructured.Unstructured) (*group, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &group{obj: obj}
+	g := &group{obj: obj, api: api}
 	for i, r := range roles {
 		m, ok := r.(map[string]any)
 		if !ok {
 			return nil, fieldError(fmt.Sprintf("spec.roles[%d]", i), "want an object")
 		}
-		decoded, err := decodeRole(m, bases)
+		if api == V1Alpha1 {
+			m = modernise(m)
+		}
+		decoded, err := decodeRole(m, bases, api)
 		if err != nil {
 			return nil, fmt.Errorf("spec.roles[%d]: %w", i, err)
 		}
@@ -107,7 +111,7 @@ func decodeGroup(obj *unstructured.Unstructured) (*group, error) {
 	return g, nil
 }
 
-func decodeRole(m map[string]any, bases map[string]map[string]any) (*role, error) {
+func decodeRole(m map[string]any, bases map[string]map[string]any, api API) (*role, error) {
 	r := &role{replicas: 1}
 	var err error
 	if r.name, _, err = unstructured.NestedString(m, "name"); err != nil {
@@ -128,13 +132,47 @@ func decodeRole(m map[string]any, bases map[string]map[string]any) (*role, error
 	if r.adapterLabels, _, err = unstructured.NestedStringMap(m, "scalingAdapter", "labels"); err != nil {
 		return nil, err
 	}
-	if kind := r.annotations[annotationWorkloadType]; kind != "" && kind != GroupVersion.String()+"/"+KindInstanceSet {
-		return nil, fieldError("annotations["+annotationWorkloadType+"]", "%s is not reproduced", kind)
+	if r.workload, err = decodeWorkload(r.annotations[annotationWorkloadType], api); err != nil {
+		return nil, err
 	}
-	if p := r.annotations[annotationInstancePattern]; p != "" && p != "Stateful" {
-		return nil, fieldError("annotations["+annotationInstancePattern+"]", "%s is not reproduced, only Stateful", p)
+	switch p := r.annotations[annotationInstancePattern]; p {
+	case "", "Stateful":
+	case "Stateless":
+		r.stateless = true
+	default:
+		return nil, fieldError("annotations["+annotationInstancePattern+"]", "%s: want Stateful or Stateless", p)
 	}
-	return r, r.decodePattern(m, bases)
+	policy, _, err := unstructured.NestedString(m, "podManagementPolicy")
+	if err != nil {
+		return nil, err
+	}
+	r.ordered = policy == "OrderedReady"
+	r.instanceGang = r.annotations[annotationInstanceGang] == "true"
+	if r.rollingUpdate, _, err = unstructured.NestedMap(m, "rolloutStrategy", "rollingUpdate"); err != nil {
+		return nil, err
+	}
+	if err := r.decodePattern(m, bases); err != nil {
+		return nil, err
+	}
+	if r.workload.Kind != KindInstanceSet && r.pattern != standalone {
+		return nil, fieldError(r.name, "a %s of several pods a replica is not reproduced", r.workload.Kind)
+	}
+	return r, nil
+}
+
+// decodeWorkload reads "apiVersion/kind", cut at the last slash.
+func decodeWorkload(text string, api API) (schema.GroupVersionKind, error) {
+	if text == "" {
+		return api.defaultWorkload(), nil
+	}
+	version, kind, _ := cutLast(text, "/")
+	gvk := schema.FromAPIVersionAndKind(version, kind)
+	for _, known := range []schema.GroupVersionKind{GroupVersion.WithKind(KindInstanceSet), statefulSetKind, deploymentKind} {
+		if gvk == known && (api == V1Alpha2 || kind != KindInstanceSet) {
+			return gvk, nil
+		}
+	}
+	return gvk, fieldError("annotations["+annotationWorkloadType+"]", "%s is not reproduced", text)
 }
 
 func (r *role) decodePattern(m map[string]any, bases map[string]map[string]any) error {
@@ -202,70 +240,4 @@ func (r *role) decodePattern(m map[string]any, bases map[string]map[string]any) 
 		}
 	}
 	return nil
-}
-
-// resolveTemplate returns a pattern's own template, or the one it refers to with its patch.
-func resolveTemplate(body map[string]any, bases map[string]map[string]any) (map[string]any, error) {
-	template, found, err := unstructured.NestedMap(body, "template")
-	if err != nil || found {
-		return template, err
-	}
-	name, found, err := unstructured.NestedString(body, "templateRef", "name")
-	if err != nil {
-		return nil, err
-	}
-	if !found {
-		return nil, fieldError("template", "want a template or a templateRef")
-	}
-	base, ok := bases[name]
-	if !ok {
-		return nil, fieldError("templateRef.name", "there is no role template %q", name)
-	}
-	ref, _ := body["templateRef"].(map[string]any)
-	return patchTemplate(base, ref["patch"])
-}
-
-// patchTemplate applies a strategic merge patch to a pod template; a missing patch changes nothing.
-func patchTemplate(template map[string]any, patch any) (map[string]any, error) {
-	if patch == nil {
-		return template, nil
-	}
-	// Both go through JSON because the patch library changes its arguments.
-	base, err := json.Marshal(template)
-	if err != nil {
-		return nil, err
-	}
-	change, err := json.Marshal(patch)
-	if err != nil {
-		return nil, err
-	}
-	merged, err := strategicpatch.StrategicMergePatch(base, change, corev1.PodTemplateSpec{})
-	if err != nil {
-		return nil, fmt.Errorf("patch a pod template: %w", err)
-	}
-	var u unstructured.Unstructured // decodes whole numbers as int64, which plain JSON does not
-	if err := u.UnmarshalJSON(fmt.Appendf(nil, `{"apiVersion": "v1", "kind": "PodTemplate", "template": %s}`, merged)); err != nil {
-		return nil, err
-	}
-	out, _, err := unstructured.NestedMap(u.Object, "template")
-	return out, err
-}
-
-// templateFor is a component's template as it goes into the RoleInstanceSet: with the labels by which everybody finds the
-// pods, and with the role's annotations for the simulated kubelet, of which the template's own win.
-func (r *role) templateFor(c component, labels map[string]string) map[string]any {
-	u := (&unstructured.Unstructured{Object: c.template}).DeepCopy()
-	all := map[string]string{}
-	maps.Copy(all, u.GetLabels())
-	maps.Copy(all, labels)
-	u.SetLabels(all)
-	annotations := map[string]string{}
-	for key, value := range r.annotations {
-		if strings.HasPrefix(key, controlplane.AnnotationPrefix) {
-			annotations[key] = value
-		}
-	}
-	maps.Copy(annotations, u.GetAnnotations())
-	u.SetAnnotations(annotations)
-	return u.Object
 }

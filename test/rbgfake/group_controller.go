@@ -8,7 +8,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -18,16 +17,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 )
 
-// groupReconciler makes a RoleInstanceSet, a Service and perhaps an adapter of each role.
+// groupReconciler makes a workload, a Service and perhaps an adapter of each role.
 type groupReconciler struct {
 	client client.Client
 	events events.EventRecorder
+	opts   Options
 }
+
+// blockedRetry is how soon a pass that was ended early is tried again; the original backs off from a few milliseconds.
+const blockedRetry = time.Second
 
 // Reconcile goes the original's steps in its order, on which much of what an autoscaler sees depends: statuses are taken
 // before the roles change, and a role that may not change ends the pass.
 func (r *groupReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	obj := newObject(KindGroup, "", "")
+	obj := r.opts.api().newObject(KindGroup, "", "")
 	if err := r.client.Get(ctx, req.NamespacedName, obj); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -36,25 +39,46 @@ func (r *groupReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	}
 	g, err := decodeGroup(obj)
 	if err != nil {
-		r.events.Eventf(obj, nil, corev1.EventTypeWarning, "InvalidRoleTemplates", "Reconcile", "%v", err)
+		r.warn(obj, "InvalidRoleTemplates", "%v", err)
 		return ctrl.Result{}, nil // nothing changes until the group does
 	}
-	if err := r.overrideReplicas(ctx, g); err != nil {
+	if r.opts.override() == OverrideInMemory {
+		if err := r.overrideReplicas(ctx, g); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	if err := g.checkGangs(); err != nil {
+		r.warn(obj, "InvalidGangSchedulingAnnotations", "%v", err)
+		return ctrl.Result{RequeueAfter: blockedRetry}, nil
+	}
+	statuses, err := r.writeStatus(ctx, g)
+	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if err := r.writeStatus(ctx, g); err != nil {
-		return ctrl.Result{}, err
+	plan, err := r.coordinate(ctx, g, statuses)
+	if err != nil {
+		r.warn(obj, "FailedCalculateScaling", "%v", err)
+		return ctrl.Result{RequeueAfter: blockedRetry}, nil
 	}
-	for _, role := range g.inDependencyOrder() {
+	if err := r.reconcileGang(ctx, g); err != nil {
+		r.warn(obj, "FailedReconcilePodGroup", "%v", err)
+		return ctrl.Result{RequeueAfter: blockedRetry}, nil
+	}
+	roles, err := g.inDependencyOrder()
+	if err != nil {
+		r.warn(obj, "InvalidRoleDependency", "%v", err)
+		return ctrl.Result{}, nil
+	}
+	for _, role := range roles {
 		unmet, err := r.unmetDependency(ctx, g, role)
 		if err != nil {
 			return ctrl.Result{}, err
 		}
 		if unmet != "" {
-			r.events.Eventf(obj, nil, corev1.EventTypeWarning, "DependencyNotMet", "Reconcile", "role %s waits for role %s", role.name, unmet)
-			return ctrl.Result{RequeueAfter: time.Second}, nil
+			r.warn(obj, "DependencyNotMet", "role %s waits for role %s", role.name, unmet)
+			return ctrl.Result{RequeueAfter: blockedRetry}, nil
 		}
-		if err := r.reconcileRole(ctx, g, role); err != nil {
+		if err := r.reconcileRole(ctx, g, role, plan); err != nil {
 			return ctrl.Result{}, fmt.Errorf("role %s: %w", role.name, err)
 		}
 	}
@@ -65,9 +89,13 @@ func (r *groupReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	return ctrl.Result{}, nil
 }
 
+func (r *groupReconciler) warn(obj *unstructured.Unstructured, reason, format string, args ...any) {
+	r.events.Eventf(obj, nil, corev1.EventTypeWarning, reason, "Reconcile", format, args...)
+}
+
 // overrideReplicas lets bound adapters decide, in memory only.
 func (r *groupReconciler) overrideReplicas(ctx context.Context, g *group) error {
-	adapters := newList(KindAdapter)
+	adapters := g.api.newList(KindAdapter)
 	if err := r.client.List(ctx, adapters, client.InNamespace(g.obj.GetNamespace())); err != nil {
 		return err
 	}
@@ -85,185 +113,24 @@ func (r *groupReconciler) overrideReplicas(ctx context.Context, g *group) error 
 	return nil
 }
 
-// writeStatus reports what the workloads say now, before this pass changes them.
-func (r *groupReconciler) writeStatus(ctx context.Context, g *group) error {
-	old, _, err := unstructured.NestedSlice(g.obj.Object, "status", "roleStatuses")
-	if err != nil {
-		return err
-	}
-	statuses := old
-	ready := true
-	for _, role := range g.roles {
-		set := newObject(KindInstanceSet, "", "")
-		err := r.client.Get(ctx, client.ObjectKey{Namespace: g.obj.GetNamespace(), Name: workloadName(g.obj.GetName(), role.name)}, set)
-		if client.IgnoreNotFound(err) != nil {
-			return err
-		}
-		replicas, _ := nestedInt(set.Object, "status", "replicas")
-		readyReplicas, _ := nestedInt(set.Object, "status", "readyReplicas")
-		updatedReplicas, _ := nestedInt(set.Object, "status", "updatedReplicas")
-		ready = ready && err == nil && role.replicas == replicas && replicas == readyReplicas
-		if err != nil {
-			continue // no workload yet, no status
-		}
-		statuses = withRoleStatus(statuses, map[string]any{
-			"name": role.name, "replicas": replicas, "readyReplicas": readyReplicas, "updatedReplicas": updatedReplicas,
-		})
-	}
-	conditions := readyCondition(g.obj, ready)
-	oldConditions, _, _ := unstructured.NestedSlice(g.obj.Object, "status", "conditions")
-	observed, _ := nestedInt(g.obj.Object, "status", "observedGeneration")
-	if observed == g.obj.GetGeneration() && equality.Semantic.DeepEqual(conditions, oldConditions) && sameCounts(old, statuses) {
-		return nil
-	}
-	return patchStatus(ctx, r.client, g.obj, map[string]any{
-		"observedGeneration": g.obj.GetGeneration(),
-		"roleStatuses":       statuses,
-		"conditions":         conditions,
-	})
-}
-
-// withRoleStatus replaces or appends one role's status. Roles that are gone keep theirs.
-func withRoleStatus(statuses []any, status map[string]any) []any {
-	out := slices.Clone(statuses)
-	for i, s := range out {
-		if m, ok := s.(map[string]any); ok && m["name"] == status["name"] {
-			out[i] = status
-			return out
-		}
-	}
-	return append(out, status)
-}
-
-// sameCounts compares two lists of role statuses as the original does: without updatedReplicas.
-func sameCounts(a, b []any) bool {
-	strip := func(list []any) []any {
-		var out []any
-		for _, s := range list {
-			if m, ok := s.(map[string]any); ok {
-				m = maps.Clone(m)
-				delete(m, "updatedReplicas")
-				out = append(out, m)
-			}
-		}
-		return out
-	}
-	return equality.Semantic.DeepEqual(strip(a), strip(b))
-}
-
-func readyCondition(obj *unstructured.Unstructured, ready bool) []any {
-	status, reason := "False", "RoleNotReady"
-	if ready {
-		status, reason = "True", "AllRolesReady"
-	}
-	return conditionList(obj, "Ready", status, reason)
-}
-
-// conditionList is the status.conditions of an object with one condition, whose time changes only when its status does.
-func conditionList(obj *unstructured.Unstructured, kind, status, reason string) []any {
-	since := metav1.Now().UTC().Format(time.RFC3339)
-	old, _, _ := unstructured.NestedSlice(obj.Object, "status", "conditions")
-	for _, c := range old {
-		if m, ok := c.(map[string]any); ok && m["type"] == kind && m["status"] == status {
-			since, _ = m["lastTransitionTime"].(string)
-		}
-	}
-	return []any{map[string]any{"type": kind, "status": status, "reason": reason, "lastTransitionTime": since}}
-}
-
-// inDependencyOrder returns the roles with every dependency before its dependents, else in their own order.
-func (g *group) inDependencyOrder() []*role {
-	var out []*role
-	visited := map[string]bool{}
-	var visit func(*role)
-	visit = func(r *role) {
-		if visited[r.name] {
-			return // a cycle ends here too
-		}
-		visited[r.name] = true
-		for _, d := range r.dependencies {
-			visit(g.role(d))
-		}
-		out = append(out, r)
-	}
-	for i := range g.roles {
-		visit(&g.roles[i])
-	}
-	return out
-}
-
-// unmetDependency returns the first role that this one has to wait for, at whatever stage of its life.
-func (r *groupReconciler) unmetDependency(ctx context.Context, g *group, role *role) (string, error) {
-	for _, name := range role.dependencies {
-		set := newObject(KindInstanceSet, "", "")
-		err := r.client.Get(ctx, client.ObjectKey{Namespace: g.obj.GetNamespace(), Name: workloadName(g.obj.GetName(), name)}, set)
-		if apierrors.IsNotFound(err) {
-			return name, nil
-		}
-		if err != nil {
-			return "", err
-		}
-		wanted, _ := nestedInt(set.Object, "spec", "replicas")
-		ready, _ := nestedInt(set.Object, "status", "readyReplicas")
-		if ready != wanted {
-			return name, nil
-		}
-	}
-	return "", nil
-}
-
 // reconcileRole applies the role's workload and its adapter.
-func (r *groupReconciler) reconcileRole(ctx context.Context, g *group, role *role) error {
+func (r *groupReconciler) reconcileRole(ctx context.Context, g *group, role *role, plan plan) error {
 	if err := r.reconcileService(ctx, g, role); err != nil {
 		return err
 	}
-	set := newObject(KindInstanceSet, g.obj.GetNamespace(), workloadName(g.obj.GetName(), role.name))
-	_, err := controllerutil.CreateOrUpdate(ctx, r.client, set, func() error {
-		labels := roleLabels(g, role)
-		all := set.GetLabels()
-		if all == nil {
-			all = map[string]string{}
-		}
-		maps.Copy(all, labels)
-		all[LabelRoleType] = string(role.pattern)
-		set.SetLabels(all)
-		set.Object["spec"] = instanceSetSpec(g, role, labels)
-		return controllerutil.SetControllerReference(g.obj, set, r.client.Scheme())
-	})
-	if err != nil {
+	changed := plan.of(role) // the adapter is that of the role as it is
+	if err := r.reconcileWorkload(ctx, g, &changed); err != nil {
 		return err
 	}
 	return r.reconcileAdapter(ctx, g, role)
 }
 
-func instanceSetSpec(g *group, role *role, labels map[string]string) map[string]any {
-	matchLabels := map[string]any{}
-	for key, value := range labels {
-		matchLabels[key] = value
-	}
-	var components []any
-	for _, c := range role.components {
-		components = append(components, map[string]any{
-			"name":        c.name,
-			"size":        c.size,
-			"serviceName": serviceName(g.obj.GetName(), role.name),
-			"template":    role.templateFor(c, labels),
-		})
-	}
-	return map[string]any{
-		"replicas":             role.replicas,
-		"selector":             map[string]any{"matchLabels": matchLabels},
-		"podManagementPolicy":  "Parallel",
-		"roleInstanceTemplate": map[string]any{"components": components},
-	}
-}
-
 func (r *groupReconciler) reconcileService(ctx context.Context, g *group, role *role) error {
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: g.obj.GetNamespace(), Name: serviceName(g.obj.GetName(), role.name)}}
 	_, err := controllerutil.CreateOrUpdate(ctx, r.client, service, func() error {
-		service.Labels = roleLabels(g, role)
+		service.Labels = g.labels(role)
 		service.Spec.ClusterIP = corev1.ClusterIPNone
-		service.Spec.Selector = roleLabels(g, role)
+		service.Spec.Selector = g.labels(role)
 		service.Spec.PublishNotReadyAddresses = true
 		return controllerutil.SetControllerReference(g.obj, service, r.client.Scheme())
 	})
@@ -272,7 +139,7 @@ func (r *groupReconciler) reconcileService(ctx context.Context, g *group, role *
 
 // reconcileAdapter makes the role's adapter, without replicas, or removes it.
 func (r *groupReconciler) reconcileAdapter(ctx context.Context, g *group, role *role) error {
-	adapter := newObject(KindAdapter, g.obj.GetNamespace(), workloadName(g.obj.GetName(), role.name))
+	adapter := g.api.newObject(KindAdapter, g.obj.GetNamespace(), workloadName(g.obj.GetName(), role.name))
 	err := r.client.Get(ctx, client.ObjectKeyFromObject(adapter), adapter)
 	switch {
 	case err == nil && !role.adapter && ownedBy(adapter, g.obj):
@@ -282,7 +149,7 @@ func (r *groupReconciler) reconcileAdapter(ctx context.Context, g *group, role *
 	case !apierrors.IsNotFound(err):
 		return err
 	}
-	labels := roleLabels(g, role)
+	labels := g.labels(role)
 	maps.Copy(labels, role.adapterLabels)
 	adapter.SetLabels(labels)
 	adapter.SetOwnerReferences([]metav1.OwnerReference{groupOwner(g.obj)})
@@ -290,18 +157,20 @@ func (r *groupReconciler) reconcileAdapter(ctx context.Context, g *group, role *
 	return r.client.Create(ctx, adapter)
 }
 
-// removeOrphans deletes what belongs to roles that the group no longer has.
+// removeOrphans deletes what belongs to roles that the group no longer has, or that another kind carries now.
 func (r *groupReconciler) removeOrphans(ctx context.Context, g *group) error {
-	for _, kind := range []string{KindInstanceSet, KindAdapter} {
-		list := newList(kind)
-		if err := r.client.List(ctx, list, client.InNamespace(g.obj.GetNamespace()), client.MatchingLabels{LabelGroupName: g.obj.GetName()}); err != nil {
+	for _, kind := range append(g.api.workloads(), g.api.kind(KindAdapter)) {
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+		if err := r.client.List(ctx, list, client.InNamespace(g.obj.GetNamespace()), client.MatchingLabels{g.api.groupLabel(): g.obj.GetName()}); err != nil {
 			return err
 		}
 		for _, item := range list.Items {
-			if !ownedBy(&item, g.obj) || g.role(item.GetLabels()[LabelRoleName]) != nil {
+			role := g.role(item.GetLabels()[g.api.roleLabel()])
+			if !ownedBy(&item, g.obj) || role != nil && (kind.Kind == KindAdapter || kind == role.workload) {
 				continue
 			}
-			if err := r.client.Delete(ctx, &item); client.IgnoreNotFound(err) != nil {
+			if err := r.client.Delete(ctx, &item, client.PropagationPolicy(metav1.DeletePropagationBackground)); client.IgnoreNotFound(err) != nil {
 				return err
 			}
 		}
@@ -312,7 +181,7 @@ func (r *groupReconciler) removeOrphans(ctx context.Context, g *group) error {
 func groupOwner(g *unstructured.Unstructured) metav1.OwnerReference {
 	block := true
 	return metav1.OwnerReference{
-		APIVersion: GroupVersion.String(), Kind: KindGroup, Name: g.GetName(), UID: g.GetUID(), BlockOwnerDeletion: &block,
+		APIVersion: g.GetAPIVersion(), Kind: KindGroup, Name: g.GetName(), UID: g.GetUID(), BlockOwnerDeletion: &block,
 	}
 }
 

@@ -50,10 +50,15 @@ func TestPodIdentity(t *testing.T) {
 		"rbg.workloads.x-k8s.io/role-name":           "prefill",
 		"rbg.workloads.x-k8s.io/role-instance-name":  "dynamo-pd-prefill-0",
 		"rbg.workloads.x-k8s.io/role-instance-index": "1", // wrong on purpose
+		"statefulset.kubernetes.io/pod-name":         "dynamo-pd-prefill-1", // and this
 		"rbg.workloads.x-k8s.io/component-name":      "prefill",
 		"rbg.workloads.x-k8s.io/component-id":        "0",
 		"rbg.workloads.x-k8s.io/component-size":      "1",
 	}
+	if pod.Labels[labelRevision] == "" {
+		t.Error("the pod has no revision")
+	}
+	delete(pod.Labels, labelRevision)
 	if diff := cmp.Diff(want, pod.Labels); diff != "" {
 		t.Errorf("labels (-want +got):\n%s", diff)
 	}
@@ -268,7 +273,7 @@ func TestRefusedGroupSaysWhy(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 8, Options{})
 	f.create(Example{}, func(roles map[string]map[string]any) {
-		roles[RoleDecode]["annotations"] = map[string]any{annotationWorkloadType: "apps/v1/StatefulSet"}
+		roles[RoleDecode]["annotations"] = map[string]any{annotationWorkloadType: "leaderworkerset.x-k8s.io/v1/LeaderWorkerSet"}
 	})
 	f.eventually("a Warning", f.event("dynamo-pd", "InvalidRoleTemplates"))
 	if pods := f.pods(RolePrefill); len(pods) > 0 {

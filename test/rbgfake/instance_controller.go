@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -149,7 +150,11 @@ func (r *instanceReconciler) createPod(ctx context.Context, instance *unstructur
 		pod.Labels = map[string]string{}
 	}
 	pod.Labels[LabelInstanceName] = instance.GetName()
-	pod.Labels[LabelInstanceIndex] = instance.GetLabels()[LabelInstanceIndex]
+	for _, key := range []string{LabelInstanceIndex, LabelInstanceID, appsv1.StatefulSetPodNameLabel, labelRevision} {
+		if value := instance.GetLabels()[key]; value != "" {
+			pod.Labels[key] = value
+		}
+	}
 	pod.Labels[LabelComponentName] = c.name
 	pod.Labels[LabelComponentID] = strconv.FormatInt(id, 10)
 	pod.Labels[LabelComponentSize] = strconv.FormatInt(c.size, 10)
@@ -163,14 +168,31 @@ func (r *instanceReconciler) createPod(ctx context.Context, instance *unstructur
 	}
 	service := serviceName(instance.GetLabels()[LabelGroupName], instance.GetLabels()[LabelRoleName])
 	pod.Spec.Hostname, pod.Spec.Subdomain = pod.Name, service
-	env := podEnv(instance, patternOf(instance), service)
-	for i := range pod.Spec.InitContainers {
-		pod.Spec.InitContainers[i].Env = slices.Concat(env, pod.Spec.InitContainers[i].Env)
-	}
-	for i := range pod.Spec.Containers {
-		pod.Spec.Containers[i].Env = slices.Concat(env, pod.Spec.Containers[i].Env)
-	}
+	addEnv(&pod.Spec, podEnv(instance, patternOf(instance), service))
 	return r.client.Create(ctx, pod)
+}
+
+// addEnv puts variables before those that the containers have.
+func addEnv(spec *corev1.PodSpec, env []corev1.EnvVar) {
+	for i := range spec.InitContainers {
+		spec.InitContainers[i].Env = slices.Concat(env, spec.InitContainers[i].Env)
+	}
+	for i := range spec.Containers {
+		spec.Containers[i].Env = slices.Concat(env, spec.Containers[i].Env)
+	}
+}
+
+// injectEnv is addEnv for a pod template.
+func injectEnv(template map[string]any, env []corev1.EnvVar) error {
+	var spec corev1.PodSpec
+	body, _ := template["spec"].(map[string]any)
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(body, &spec); err != nil {
+		return err
+	}
+	addEnv(&spec, env)
+	body, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&spec)
+	template["spec"] = body
+	return err
 }
 
 // podEnv is the environment that every container gets. Where the original refers to a label, so does this.
@@ -180,14 +202,15 @@ func podEnv(instance *unstructured.Unstructured, p pattern, service string) []co
 			FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.labels['" + label + "']"},
 		}}
 	}
-	env := []corev1.EnvVar{
-		{Name: "RBG_GROUP_NAME", Value: instance.GetLabels()[LabelGroupName]},
-		{Name: "RBG_ROLE_NAME", Value: instance.GetLabels()[LabelRoleName]},
-		fromLabel("RBG_ROLE_INDEX", LabelInstanceIndex),
+	env := V1Alpha2.identityEnv(instance.GetLabels()[LabelGroupName], instance.GetLabels()[LabelRoleName])
+	if instance.GetLabels()[LabelInstanceIndex] != "" {
+		env = append(env, fromLabel("RBG_ROLE_INDEX", LabelInstanceIndex))
+	}
+	env = append(env,
 		fromLabel("RBG_ROLE_INSTANCE_NAME", LabelInstanceName),
 		fromLabel("RBG_COMPONENT_NAME", LabelComponentName),
 		fromLabel("RBG_COMPONENT_INDEX", LabelComponentID),
-	}
+	)
 	if p == leaderWorker {
 		env = append(env,
 			corev1.EnvVar{Name: "RBG_LWP_LEADER_ADDRESS", Value: fmt.Sprintf("$(RBG_ROLE_INSTANCE_NAME)-0.%s.%s", service, instance.GetNamespace())},

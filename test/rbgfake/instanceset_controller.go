@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -15,8 +15,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// instanceSetReconciler keeps as many RoleInstances as a set asks for, numbered from 0.
+// instanceSetReconciler keeps as many RoleInstances as a set asks for: numbered from 0 (stateful.go), or without an identity
+// (stateless.go).
 type instanceSetReconciler struct{ client client.Client }
+
+// A setPass is one look at a RoleInstanceSet.
+type setPass struct {
+	client    client.Client
+	set       *unstructured.Unstructured
+	replicas  int64
+	strategy  updateStrategy
+	revisions revisions
+	instances []*unstructured.Unstructured // those that are there, in no order
+	after     time.Duration                // when to look again, 0: when something changes
+}
 
 func (r *instanceSetReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	set := newObject(KindInstanceSet, "", "")
@@ -26,84 +38,114 @@ func (r *instanceSetReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	if set.GetDeletionTimestamp() != nil {
 		return ctrl.Result{}, nil
 	}
-	replicas, _ := nestedInt(set.Object, "spec", "replicas")
+	p := &setPass{client: r.client, set: set}
+	p.replicas, _ = nestedInt(set.Object, "spec", "replicas")
+	var err error
+	if p.strategy, err = updateStrategyOf(set, p.replicas); err != nil {
+		return ctrl.Result{}, err
+	}
+	if p.revisions, err = revisionsOf(ctx, r.client, set); err != nil {
+		return ctrl.Result{}, err
+	}
 	list := newList(KindInstance)
 	if err := r.client.List(ctx, list, client.InNamespace(set.GetNamespace()), client.MatchingLabels{LabelInstanceOwner: string(set.GetUID())}); err != nil {
 		return ctrl.Result{}, err
 	}
-	byOrdinal := map[int64]*unstructured.Unstructured{}
-	var total, ready int64
 	for i := range list.Items {
-		instance := &list.Items[i]
-		n, err := ordinalOf(instance.GetName())
-		if err != nil {
-			return ctrl.Result{}, err
-		}
-		byOrdinal[n] = instance
-		if n >= replicas { // all at once, the garbage collector takes their pods
-			if err := r.client.Delete(ctx, instance); client.IgnoreNotFound(err) != nil {
-				return ctrl.Result{}, err
-			}
-			continue
-		}
-		total++
-		if instanceReady(instance) {
-			ready++
-		}
+		p.instances = append(p.instances, &list.Items[i])
 	}
-	for n := range replicas {
-		if byOrdinal[n] != nil {
-			continue
-		}
-		err := r.client.Create(ctx, r.newInstance(set, n, replicas))
-		if apierrors.IsAlreadyExists(err) {
-			return ctrl.Result{}, fmt.Errorf("RoleInstance %s-%d belongs to somebody else: %w", set.GetName(), n, err)
-		}
-		if err != nil {
-			return ctrl.Result{}, err
-		}
-		total++
+	if set.GetAnnotations()[annotationInstancePattern] == "Stateless" {
+		err = p.stateless(ctx)
+	} else {
+		err = p.stateful(ctx)
 	}
-	return ctrl.Result{}, r.writeStatus(ctx, set, total, ready)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{RequeueAfter: p.after}, p.writeStatus(ctx)
 }
 
-// newInstance makes the RoleInstance of an ordinal. Its index label is that of the last one: the original makes one map of
-// labels for all instances of a pass and changes it as it goes.
-func (r *instanceSetReconciler) newInstance(set *unstructured.Unstructured, ordinal, replicas int64) *unstructured.Unstructured {
-	instance := newObject(KindInstance, set.GetNamespace(), fmt.Sprintf("%s-%d", set.GetName(), ordinal))
-	instance.SetLabels(map[string]string{
-		LabelGroupName:     set.GetLabels()[LabelGroupName],
-		LabelGroupUID:      set.GetLabels()[LabelGroupUID],
-		LabelRoleName:      set.GetLabels()[LabelRoleName],
-		LabelRoleType:      set.GetLabels()[LabelRoleType],
-		LabelInstanceName:  instance.GetName(),
-		LabelInstanceOwner: string(set.GetUID()),
-		LabelInstanceIndex: strconv.FormatInt(replicas-1, 10),
-	})
-	instance.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(set, GroupVersion.WithKind(KindInstanceSet))})
-	template, _, _ := unstructured.NestedMap(set.Object, "spec", "roleInstanceTemplate")
+// remove deletes a RoleInstance; the garbage collector takes its pods.
+func (p *setPass) remove(ctx context.Context, instance *unstructured.Unstructured) error {
+	for i := range p.instances {
+		if p.instances[i] == instance {
+			p.instances = append(p.instances[:i:i], p.instances[i+1:]...)
+			break
+		}
+	}
+	return client.IgnoreNotFound(p.client.Delete(ctx, instance, client.PropagationPolicy(metav1.DeletePropagationBackground)))
+}
+
+// create makes a RoleInstance of a revision.
+func (p *setPass) create(ctx context.Context, name, revision string, identity map[string]string) error {
+	instance := newObject(KindInstance, p.set.GetNamespace(), name)
+	all := map[string]string{
+		LabelGroupName:     p.set.GetLabels()[LabelGroupName],
+		LabelGroupUID:      p.set.GetLabels()[LabelGroupUID],
+		LabelRoleName:      p.set.GetLabels()[LabelRoleName],
+		LabelRoleType:      p.set.GetLabels()[LabelRoleType],
+		LabelInstanceName:  name,
+		LabelInstanceOwner: string(p.set.GetUID()),
+		labelRevision:      revision,
+	}
+	for key, value := range identity {
+		all[key] = value
+	}
+	instance.SetLabels(all)
+	instance.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(p.set, GroupVersion.WithKind(KindInstanceSet))})
+	u := &unstructured.Unstructured{}
+	content := fmt.Appendf(nil, `{"apiVersion": "v1", "kind": "Template", "template": %s}`, p.revisions.templates[revision])
+	if err := u.UnmarshalJSON(content); err != nil { // whole numbers as int64, which plain JSON does not give
+		return err
+	}
+	template, _, _ := unstructured.NestedMap(u.Object, "template")
 	template["readyPolicy"] = "AllPodReady"
 	instance.Object["spec"] = template
-	return instance
+	if err := p.client.Create(ctx, instance); err != nil {
+		return err
+	}
+	p.instances = append(p.instances, instance)
+	return nil
 }
 
 // writeStatus counts RoleInstances, not pods, so it is ahead of those that still terminate.
-func (r *instanceSetReconciler) writeStatus(ctx context.Context, set *unstructured.Unstructured, total, ready int64) error {
-	matchLabels, _, _ := unstructured.NestedStringMap(set.Object, "spec", "selector", "matchLabels")
+func (p *setPass) writeStatus(ctx context.Context) error {
+	matchLabels, _, _ := unstructured.NestedStringMap(p.set.Object, "spec", "selector", "matchLabels")
+	var ready, current, updated, updatedReady int64
+	for _, instance := range p.instances {
+		isReady := instanceReady(instance)
+		if isReady {
+			ready++
+		}
+		if revisionOf(instance) == p.revisions.current {
+			current++
+		}
+		if revisionOf(instance) == p.revisions.update {
+			updated++
+			if isReady {
+				updatedReady++
+			}
+		}
+	}
 	status := map[string]any{
-		"observedGeneration":   set.GetGeneration(),
-		"replicas":             total,
+		"observedGeneration":   p.set.GetGeneration(),
+		"replicas":             int64(len(p.instances)),
 		"readyReplicas":        ready,
 		"availableReplicas":    ready,
-		"currentReplicas":      total,
-		"updatedReplicas":      total, // no rollouts, see doc.go
-		"updatedReadyReplicas": ready,
+		"currentReplicas":      current,
+		"updatedReplicas":      updated,
+		"updatedReadyReplicas": updatedReady,
+		"currentRevision":      p.revisions.current,
+		"updateRevision":       p.revisions.update,
 		"labelSelector":        labels.SelectorFromSet(matchLabels).String(),
 	}
-	if equality.Semantic.DeepEqual(set.Object["status"], status) {
+	if p.finished(updated, updatedReady) {
+		status["currentRevision"] = p.revisions.update
+	}
+	if equality.Semantic.DeepEqual(p.set.Object["status"], status) {
 		return nil
 	}
-	return patchStatus(ctx, r.client, set, status)
+	return patchStatus(ctx, p.client, p.set, status)
 }
 
 func ordinalOf(instance string) (int64, error) {

@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// GroupVersion is the API version of all kinds of this package.
+// GroupVersion is the API version of all kinds of this package, but for groups and adapters of V1Alpha1.
 var GroupVersion = schema.GroupVersion{Group: "workloads.x-k8s.io", Version: "v1alpha2"}
 
 // The kinds of this package.
@@ -18,6 +18,14 @@ const (
 	KindAdapter     = "RoleBasedGroupScalingAdapter"
 	KindInstanceSet = "RoleInstanceSet"
 	KindInstance    = "RoleInstance"
+	KindPolicy      = "CoordinatedPolicy"
+)
+
+// Kinds of others that carry roles or gangs.
+var (
+	statefulSetKind = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "StatefulSet"}
+	deploymentKind  = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
+	podGroupKind    = schema.GroupVersionKind{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Kind: "PodGroup"}
 )
 
 // Labels that identify a pod, as RBG v0.7 and later write them.
@@ -30,7 +38,9 @@ const (
 	LabelRoleType       = labelPrefix + "role-type"
 	LabelInstanceName   = labelPrefix + "role-instance-name"
 	LabelInstanceOwner  = labelPrefix + "role-instance-owner"
-	LabelInstanceIndex  = labelPrefix + "role-instance-index" // wrong, see doc.go
+	LabelInstanceID     = labelPrefix + "role-instance-id"     // of stateless roles
+	LabelInstanceDelete = labelPrefix + "role-instance-delete" // "true": this one is to go
+	LabelInstanceIndex  = labelPrefix + "role-instance-index"  // wrong, see doc.go
 	LabelComponentName  = labelPrefix + "component-name"
 	LabelComponentID    = labelPrefix + "component-id"
 	LabelComponentIndex = labelPrefix + "component-index" // leader 0, workers from 1
@@ -41,6 +51,15 @@ const (
 const (
 	annotationWorkloadType    = labelPrefix + "role-workload-type"
 	annotationInstancePattern = labelPrefix + "role-instance-pattern"
+)
+
+// AnnotationDeletionCost of a RoleInstance makes it stay longer than those with a lower one, in stateless roles.
+const AnnotationDeletionCost = "controller.kubernetes.io/instance-deletion-cost"
+
+// Annotations of a group that ask for gangs; the second is meant for roles, and refused beside the first.
+const (
+	annotationGroupGang    = labelPrefix + "group-gang-scheduling"
+	annotationInstanceGang = labelPrefix + "role-instance-gang-scheduling"
 )
 
 // maxName is the longest name of an object that appears in a label or a host name.
@@ -62,15 +81,6 @@ func serviceName(group, role string) string {
 func groupUID(namespace, name string) string {
 	sum := sha256.Sum256([]byte(namespace + "/" + name))
 	return hex.EncodeToString(sum[:8])
-}
-
-// roleLabels are on everything that belongs to a role.
-func roleLabels(g *group, r *role) map[string]string {
-	return map[string]string{
-		LabelGroupName: g.obj.GetName(),
-		LabelGroupUID:  groupUID(g.obj.GetNamespace(), g.obj.GetName()),
-		LabelRoleName:  r.name,
-	}
 }
 
 // newObject is an empty object of one of this package's kinds.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -23,6 +24,12 @@ type Options struct {
 	// Namespaces that the controller looks after. Empty: all. Several controllers, each of a namespace and with options of its
 	// own, can share a control plane.
 	Namespaces []string
+
+	// API is the version of groups and adapters. The zero value is V1Alpha2; InstallAPI must have brought the same.
+	API API
+
+	// Override says who wins when replicas are edited in the group.
+	Override Override
 
 	// BindDelay is how long a scaling adapter exists before it is bound. What is written to its /scale until then is lost.
 	BindDelay time.Duration
@@ -82,30 +89,44 @@ func AddTo(mgr ctrl.Manager, opts Options) error {
 		return err
 	}
 	return firstError(
-		func() error { return addGroupController(mgr, live) },
+		func() error { return addGroupController(mgr, live, opts) },
 		func() error { return addAdapterController(mgr, live, opts) },
-		func() error { return addInstanceSetController(mgr, live) },
-		func() error { return addInstanceController(mgr, live) },
+		func() error {
+			if opts.api() == V1Alpha1 {
+				return nil // which has no RoleInstanceSets
+			}
+			return firstError(func() error { return addInstanceSetController(mgr, live) }, func() error { return addInstanceController(mgr, live) })
+		},
 	)
 }
 
-func addGroupController(mgr ctrl.Manager, live client.Client) error {
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("rbg").
-		For(newObject(KindGroup, "", "")).
-		Owns(newObject(KindInstanceSet, "", "")).
-		// An adapter's owner reference names no controller.
-		Watches(newObject(KindAdapter, "", ""), handler.EnqueueRequestForOwner(mgr.GetScheme(), mgr.GetRESTMapper(), newObject(KindGroup, "", ""))).
-		Complete(&groupReconciler{live, mgr.GetEventRecorder("rbg")})
+func addGroupController(mgr ctrl.Manager, live client.Client, opts Options) error {
+	api := opts.api()
+	group := api.newObject(KindGroup, "", "")
+	// Neither an adapter's owner reference nor, made by hand, a policy names the group as its controller.
+	owner := handler.EnqueueRequestForOwner(mgr.GetScheme(), mgr.GetRESTMapper(), group)
+	namesake := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, policy client.Object) []reconcile.Request {
+		return []reconcile.Request{{NamespacedName: client.ObjectKeyFromObject(policy)}}
+	})
+	b := ctrl.NewControllerManagedBy(mgr).Named("rbg").For(group).Watches(api.newObject(KindAdapter, "", ""), owner)
+	for _, kind := range api.workloads() {
+		w := &unstructured.Unstructured{}
+		w.SetGroupVersionKind(kind)
+		b = b.Owns(w)
+	}
+	if api == V1Alpha2 {
+		b = b.Watches(newObject(KindPolicy, "", ""), namesake)
+	}
+	return b.Complete(&groupReconciler{live, mgr.GetEventRecorder("rbg"), opts})
 }
 
 func addAdapterController(mgr ctrl.Manager, live client.Client, opts Options) error {
 	r := &adapterReconciler{client: live, events: mgr.GetEventRecorder("rbgsa"), opts: opts}
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("rbgsa").
-		For(newObject(KindAdapter, "", ""), onSpecChange()).
-		Watches(newObject(KindGroup, "", ""), handler.EnqueueRequestsFromMapFunc(r.adaptersOf), onRoleStatusChange()).
-		Complete(r)
+	b := ctrl.NewControllerManagedBy(mgr).Named("rbgsa").For(opts.api().newObject(KindAdapter, "", ""), onSpecChange())
+	if opts.override() != OverrideNone { // which does not look at groups at all
+		b = b.Watches(opts.api().newObject(KindGroup, "", ""), handler.EnqueueRequestsFromMapFunc(r.adaptersOf), onRoleStatusChange())
+	}
+	return b.Complete(r)
 }
 
 func addInstanceSetController(mgr ctrl.Manager, live client.Client) error {
