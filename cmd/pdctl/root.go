@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,6 +28,8 @@ const (
 
 // environment is what a command has of the world around it.
 type environment struct {
+	// program is the name that the program was called by, with or without a path.
+	program        string
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	now            func() time.Time
@@ -96,8 +100,32 @@ Exit codes:
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError("%w; see %s --help", err, cmd.CommandPath())
 	})
+	if asPlugin(env.program) {
+		root.Use, root.Short = "kubectl-pda", "kubectl pda: "+root.Short
+		// cobra names commands by this, in usage lines and in errors.
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl pda"}
+		root.Long = strings.Replace(root.Long, "pdctl says", "kubectl pda (pdctl, installed as a plugin of kubectl) says", 1)
+		root.SetVersionTemplate("kubectl pda version {{.Version}}\n")
+	}
 	root.AddCommand(newExplain(env), newDoctor(env), newSnapshot(env), newPlan(env), newPredict(env), newSimulate(env), newMerge(env), newFit(env), newAccuracy(env), newModels(env), newGPUs(env))
+	for _, cmd := range root.Commands() {
+		cmd.Example, cmd.Long = called(env, cmd.Example), called(env, cmd.Long)
+	}
 	return root
+}
+
+// asPlugin reports whether kubectl runs the program, which it finds by the name kubectl-pda. The same file under both names
+// is enough: ln -s pdctl kubectl-pda.
+func asPlugin(program string) bool {
+	return strings.TrimSuffix(filepath.Base(program), ".exe") == "kubectl-pda"
+}
+
+// called puts the name that the program was called by into examples.
+func called(env environment, example string) string {
+	if asPlugin(env.program) {
+		return strings.ReplaceAll(example, "pdctl ", "kubectl pda ")
+	}
+	return example
 }
 
 // noArguments refuses arguments, and names the commands where one of them was perhaps meant.
