@@ -49,7 +49,7 @@ func TestPodIdentity(t *testing.T) {
 		"rbg.workloads.x-k8s.io/group-uid":           groupUID(f.ns, "dynamo-pd"),
 		"rbg.workloads.x-k8s.io/role-name":           "prefill",
 		"rbg.workloads.x-k8s.io/role-instance-name":  "dynamo-pd-prefill-0",
-		"rbg.workloads.x-k8s.io/role-instance-index": "1", // wrong on purpose
+		"rbg.workloads.x-k8s.io/role-instance-index": "1",                   // wrong on purpose
 		"statefulset.kubernetes.io/pod-name":         "dynamo-pd-prefill-1", // and this
 		"rbg.workloads.x-k8s.io/component-name":      "prefill",
 		"rbg.workloads.x-k8s.io/component-id":        "0",

@@ -43,7 +43,7 @@ func TestScalingTargets(t *testing.T) {
 			want: map[string]int64{"prefill": 2, "decode": 1},
 		},
 		"in step with the one furthest behind": {
-			roles: map[string]progress{"prefill": {10, 2, 2, 2}, "decode": {10, 5, 5, 5}}, progression: "OrderScheduled", maxSkew: 0.1,
+			roles: map[string]progress{"prefill": {8, 2, 2, 2}, "decode": {8, 5, 5, 5}}, progression: "OrderScheduled", maxSkew: 0.125,
 			want: map[string]int64{"prefill": 3, "decode": 5},
 		},
 		"at least one more": {
