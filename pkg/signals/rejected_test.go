@@ -65,7 +65,12 @@ func TestFirstRequestTurnedAwayCounts(t *testing.T) {
 	r.collect()
 	p.set(append(worker(100, 4, 6), `vllm:admission_rejections_total{reason="max_num_queued_reqs"} 30`)...)
 	wantKnown(t, "demand", r.collect().RequestsPerSecond, 2)
-	// A pod that was idle and turns away its first request is not idle.
+	// A pod that only ever turned requests away is not one that had none.
+	r = newRig(t, Config{Engine: "vllm"})
+	p = r.pod(KindPrefill, "p")
+	p.set(append(worker(0, 0, 0), `vllm:admission_rejections_total{reason="max_num_queued_tokens"} 15`)...)
+	wantUnknown(t, "demand of a pod seen once", r.collect().RequestsPerSecond, "long enough")
+	// Nor is one that was idle and turns away its first.
 	r = newRig(t, Config{Engine: "vllm"})
 	p = r.pod(KindPrefill, "p")
 	p.set(worker(0, 0, 0)...)

@@ -15,7 +15,7 @@ const sglangParts = "priority"
 
 // What both roles of SGLang are read for.
 var (
-	sglangFinished  = word{what: requestsFinished, form: counter, unit: "requests", names: names("sglang:num_requests_total")}
+	sglangFinished = word{what: requestsFinished, form: counter, unit: "requests", names: names("sglang:num_requests_total")}
 	// Turned away by a full queue, or dropped from it by its timeout or a request of more
 	// priority: num_requests_total has none of them, num_aborted_requests_total those that clients gave up.
 	sglangRejected = word{what: requestsRejected, form: counter, unit: "requests", apart: true,
