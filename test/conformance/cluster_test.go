@@ -135,6 +135,20 @@ func (c *cluster) restore(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
+// hasNode makes sure that pods can run somewhere, as far as it may be asked.
+func (c *cluster) hasNode(ctx context.Context) error {
+	nodes := &corev1.NodeList{}
+	if err := c.client.List(ctx, nodes); err != nil {
+		return nil //nolint:nilerr // who may not list nodes may still have some
+	}
+	for i := range nodes.Items {
+		if usable(&nodes.Items[i]) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the cluster at %s has no node that is Ready: pods need one, a real one or one of kwok", c.config.Host)
+}
+
 // newNamespace makes an empty namespace.
 func (c *cluster) newNamespace(ctx context.Context) (string, error) {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "rbg-conformance-"}}

@@ -83,9 +83,13 @@ func external(t *testing.T, s settings, to *report) {
 
 // run tries all behaviours of one API version, side by side.
 func (c *cluster) run(t *testing.T, api string, to *report) {
-	if err := c.alive(t, api); err != nil {
+	switch lost, err := c.alive(t, api); {
+	case err != nil:
 		to.add(result{API: api, Behaviour: "a controller is at work", Verdict: fail, Why: err.Error(), order: -1})
 		t.Fatal(err)
+	case lost != "":
+		to.add(result{API: api, Behaviour: "the version can be used", Verdict: skip, Why: lost, order: -1})
+		t.Skip(lost)
 	}
 	for i, b := range behaviours() {
 		if b.api != "" && b.api != api {
@@ -98,30 +102,42 @@ func (c *cluster) run(t *testing.T, api string, to *report) {
 	}
 }
 
-// alive makes sure that somebody looks after groups at all, with one that needs no pods.
-func (c *cluster) alive(t *testing.T, api string) error {
+// alive makes sure that somebody looks after groups at all, with one that needs no pods. It returns why an API version that is
+// served cannot be used all the same, if it cannot.
+func (c *cluster) alive(t *testing.T, api string) (lost string, err error) {
+	if err := c.hasNode(t.Context()); err != nil {
+		return "", err
+	}
 	ns, err := c.newNamespace(t.Context())
 	if err != nil {
-		return err
+		return "", err
 	}
 	tr := &trial{T: t, cluster: c, api: api, ns: ns}
 	tr.watch()
 	defer tr.clean()
-	if err := c.client.Create(t.Context(), tr.group(role{name: "prefill"})); err != nil {
-		return fmt.Errorf("a RoleBasedGroup of %s cannot be made in this cluster: %w", api, err)
-	}
-	err = tr.within(c.timeout, func() error {
-		g := tr.theGroup()
-		if n := integer(g.Object, "status", "observedGeneration"); n > 0 {
-			return nil
+	g := tr.group(role{name: "prefill"})
+	if err := c.client.Create(t.Context(), g); err != nil {
+		if other := c.otherVersion(api); other != "" {
+			return fmt.Sprintf("%s is served beside %s, and a group of it cannot be made (%v): is RBG's conversion webhook at work?", api, other, err), nil
 		}
-		if list, _, _ := unstructured.NestedSlice(g.Object, "status", "roleStatuses"); len(list) > 0 {
-			return nil
-		}
-		return errMissing
-	})
-	if err != nil {
-		return fmt.Errorf("nobody looks after RoleBasedGroups of %s: one had no status after %s; start RBG's controller in the cluster at %s", api, c.timeout, c.config.Host)
+		return "", fmt.Errorf("a RoleBasedGroup of %s cannot be made in this cluster: %w", api, err)
 	}
-	return nil
+	roles, _, _ := unstructured.NestedSlice(tr.theGroup().Object, "spec", "roles")
+	if first, ok := roles[0].(map[string]any); api == v1alpha1 && ok && first["template"] == nil {
+		return "v1alpha1 is served without RBG's conversion webhook: what is written in it is lost", nil
+	}
+	if err := tr.within(c.timeout, tr.wants("prefill", 0)); err != nil {
+		return "", fmt.Errorf("nobody looks after RoleBasedGroups of %s: %v after %s; start RBG's controller in the cluster at %s", api, err, c.timeout, c.config.Host)
+	}
+	return "", nil
+}
+
+// otherVersion is the version of groups that the cluster serves too, empty where there is none.
+func (c *cluster) otherVersion(api string) string {
+	for _, other := range []string{v1alpha1, v1alpha2} {
+		if other != api && c.serves(rbg(other, kindGroup)) {
+			return other
+		}
+	}
+	return ""
 }
