@@ -125,14 +125,15 @@ lint: ## Vet and lint
 	$(TOOL) golangci-lint run ./...
 
 # Where govulncheck finds the database of known holes: online, or a folder that holds a copy of it. Nothing here asks another
-# machine unless it is told to.
+# machine unless it is told to. Programs are looked at with their symbols, so that a hole in what is not linked is none.
 VULNDB ?=
+VULNDB_FLAG = $(if $(filter-out online,$(VULNDB)),-db file://$(abspath $(VULNDB)))
 .PHONY: vuln
 vuln: ## Look for known holes in what is linked (VULNDB=online, or a folder with the database)
-	@case '$(VULNDB)' in \
-	'') echo 'vuln: skipped: VULNDB is neither online nor a folder with a copy of the database of known holes';; \
-	online) timeout 10m $(TOOL) govulncheck ./...;; \
-	*) timeout 10m $(TOOL) govulncheck -db "file://$$(cd '$(VULNDB)' && pwd)" ./...;; esac
+	@if [ -z '$(VULNDB)' ]; then echo 'vuln: skipped: VULNDB is neither online nor a folder with a copy of the database of known holes'; exit 0; fi; \
+	dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	CGO_ENABLED=0 go build -o "$$dir/" ./cmd/...; \
+	for program in "$$dir"/*; do echo "$${program##*/}:"; timeout 5m $(TOOL) govulncheck -mode binary $(VULNDB_FLAG) "$$program"; done
 
 .PHONY: helm-lint
 helm-lint: ## Lint the Helm chart, and hold what it renders against its golden files and schemas
