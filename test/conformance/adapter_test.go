@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 func adapterBehaviours() []behaviour {
@@ -241,8 +240,3 @@ func removedRole(t *trial) {
 
 // errMissing says that something is not there yet.
 var errMissing = errors.New("it is not there")
-
-// clientKey names an object of the trial.
-func (t *trial) key(name string) client.ObjectKey {
-	return client.ObjectKey{Namespace: t.ns, Name: name}
-}

@@ -122,14 +122,27 @@ func (c *cluster) alive(t *testing.T, api string) (lost string, err error) {
 		}
 		return "", fmt.Errorf("a RoleBasedGroup of %s cannot be made in this cluster: %w", api, err)
 	}
-	roles, _, _ := unstructured.NestedSlice(tr.theGroup().Object, "spec", "roles")
-	if first, ok := roles[0].(map[string]any); api == v1alpha1 && ok && first["template"] == nil {
-		return "v1alpha1 is served without RBG's conversion webhook: what is written in it is lost", nil
+	if api == v1alpha1 && c.otherVersion(api) != "" && !converted(tr.read(rbg(v1alpha2, kindGroup), groupName)) {
+		return "v1alpha1 is served beside v1alpha2 without RBG's conversion webhook: the controller does not understand what is written in it", nil
 	}
 	if err := tr.within(c.timeout, tr.wants("prefill", 0)); err != nil {
-		return "", fmt.Errorf("nobody looks after RoleBasedGroups of %s: %v after %s; start RBG's controller in the cluster at %s", api, err, c.timeout, c.config.Host)
+		return "", fmt.Errorf("nobody looks after RoleBasedGroups of %s: %w after %s; start RBG's controller in the cluster at %s", api, err, c.timeout, c.config.Host)
 	}
 	return "", nil
+}
+
+// converted reports whether a group that was written in v1alpha1 is one of v1alpha2 where it is read as one.
+func converted(g *unstructured.Unstructured) bool {
+	if g == nil {
+		return false
+	}
+	roles, _, _ := unstructured.NestedSlice(g.Object, "spec", "roles")
+	for _, r := range roles {
+		if m, ok := r.(map[string]any); ok && m["standalonePattern"] == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // otherVersion is the version of groups that the cluster serves too, empty where there is none.

@@ -41,7 +41,7 @@ func policyBehaviours() []behaviour {
 	}
 }
 
-// policy writes how the group's roles are coordinated: a CoordinatedPolicy of the group's name, or the group's own field of v1alpha1.
+// coordinate writes how the group's roles are coordinated: a CoordinatedPolicy of the group's name, or the group's own field of v1alpha1.
 func (t *trial) coordinate(g *unstructured.Unstructured, strategy map[string]any) {
 	t.Helper()
 	rule := map[string]any{"name": "pd", "roles": []any{"prefill", "decode"}, "strategy": strategy}
@@ -57,7 +57,8 @@ func (t *trial) coordinate(g *unstructured.Unstructured, strategy map[string]any
 	t.must("make the CoordinatedPolicy", t.client.Create(t.Context(), p))
 }
 
-// moved makes the service of the GPU moves, coordinated.
+// coordinated makes the service of the GPU moves, its roles coordinated. RBG v0.8 converts the coordination of a group of
+// v1alpha1 into a CoordinatedPolicy whose rules have no name, which its own definition refuses: such a group never comes up.
 func (t *trial) coordinated(strategy map[string]any) {
 	t.Helper()
 	g := t.group(role{name: "prefill", replicas: 2, gpus: 1, adapter: true}, role{name: "decode", replicas: 1, gpus: 1, adapter: true})

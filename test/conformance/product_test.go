@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/discovery"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 	"github.com/pdautoscaler/pdautoscaler/pkg/workload"
@@ -85,27 +84,7 @@ func (t *trial) product() *product {
 		Namespace: t.ns, Group: groupName, // without the UID of a PDAutoscaler: no others are looked for
 		Roles: map[planner.Role]string{planner.Prefill: "prefill", planner.Decode: "decode"},
 	}}
-	if stored := p.stored(); stored != "" && stored != t.api {
-		t.skip("pkg/workload reads the stored version, which is not %s here", t.api)
-	}
 	return p
-}
-
-// stored is the version in which the cluster keeps groups, where it may be asked.
-func (p *product) stored() string {
-	crd := &unstructured.Unstructured{}
-	crd.SetAPIVersion("apiextensions.k8s.io/v1")
-	crd.SetKind("CustomResourceDefinition")
-	if err := p.client.Get(p.Context(), client.ObjectKey{Name: "rolebasedgroups." + rbgGroup}, crd); err != nil {
-		return ""
-	}
-	versions, _, _ := unstructured.NestedSlice(crd.Object, "spec", "versions")
-	for _, v := range versions {
-		if m, ok := v.(map[string]any); ok && m["storage"] == true {
-			return fmt.Sprint(m["name"])
-		}
-	}
-	return ""
 }
 
 func (p *product) observe() workload.Observation {

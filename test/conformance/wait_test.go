@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -129,22 +130,17 @@ func (t *trial) within(d time.Duration, check func() error) error {
 func (t *trial) stays(what string, check func() error) {
 	t.Helper()
 	var broken error
-	ctx, cancel := context.WithTimeout(t.Context(), t.settle)
-	defer cancel()
-	_ = t.news.wait(ctx, func() error {
-		if broken = check(); broken != nil {
-			return nil // it is over
+	_ = t.within(t.settle, func() error { // waits for the check to break, and is glad when it waits in vain
+		broken = check()
+		if broken == nil {
+			return errStill
 		}
-		return errStill
+		return nil // it is over
 	})
 	if broken != nil {
 		t.Fatalf("%s: %v\n%s", what, broken, t.describe())
 	}
 }
 
-type still struct{}
-
-func (still) Error() string { return "as it was" }
-
 // errStill keeps a wait going while nothing has changed.
-var errStill = still{}
+var errStill = errors.New("as it was")

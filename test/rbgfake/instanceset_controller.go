@@ -3,6 +3,7 @@ package rbgfake
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -88,9 +89,7 @@ func (p *setPass) create(ctx context.Context, name, revision string, identity ma
 		LabelInstanceOwner: string(p.set.GetUID()),
 		labelRevision:      revision,
 	}
-	for key, value := range identity {
-		all[key] = value
-	}
+	maps.Copy(all, identity)
 	instance.SetLabels(all)
 	instance.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(p.set, GroupVersion.WithKind(KindInstanceSet))})
 	u := &unstructured.Unstructured{}
