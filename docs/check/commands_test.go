@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -153,5 +154,25 @@ func TestCommands(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"--rate", "--gpu"}, got[0].Flags()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// make help lists every target.
+func TestHelpListsEveryTarget(t *testing.T) {
+	if _, err := exec.LookPath("make"); err != nil {
+		t.Skip("there is no make")
+	}
+	out, err := exec.CommandContext(t.Context(), "make", "-C", root, "--no-print-directory", "help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := regexp.MustCompile(`(?m)^\.PHONY: (\S+)$`).FindAllStringSubmatch(read(t, "Makefile"), -1)
+	if len(targets) < 10 {
+		t.Errorf("only %d targets were found", len(targets))
+	}
+	for _, target := range targets {
+		if !strings.Contains(string(out), "\n  "+target[1]+" ") && !strings.HasPrefix(string(out), "  "+target[1]+" ") {
+			t.Errorf("make help does not list %s", target[1])
+		}
 	}
 }
