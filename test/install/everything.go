@@ -17,6 +17,8 @@ import (
 // Everything is every object of a cluster that is there by itself, as RESOURCE.GROUP NAMESPACE/NAME. Left out are Events, which
 // are reports, and whatever is owned by another object, which goes with it: pods, replica sets and the like.
 func Everything(ctx context.Context, config *rest.Config) (map[string]bool, error) {
+	config = rest.CopyConfig(config)
+	config.WarningHandler = rest.NoWarnings{} // deprecated kinds are kinds too
 	kinds, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return nil, err

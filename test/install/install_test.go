@@ -3,6 +3,7 @@ package install
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -12,9 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
@@ -22,6 +26,11 @@ import (
 	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
 	"github.com/pdautoscaler/pdautoscaler/test/stage"
 )
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard()) // the parts in this process; the autoscaler has a log of its own
+	os.Exit(m.Run())
+}
 
 const (
 	release   = "pdautoscaler"
@@ -48,10 +57,10 @@ func TestLifeOfAnInstallation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	chart := &chart{t: t, helm: helm, dir: t.TempDir()}
+	chart := &chart{t: t, helm: helm, dir: t.TempDir(), offer: offer{keda: freeAddress(t), api: freeAddress(t)}}
 	s, err := stage.Start(t.Context(), stage.Options{
 		Dir: t.TempDir(), Repository: repository, Autoscaler: filepath.Join(bin, "pdautoscaler"), Seed: 1, Progress: os.Stderr,
-		Installation: chart,
+		Installation: chart, Events: io.Discard,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -65,12 +74,14 @@ func TestLifeOfAnInstallation(t *testing.T) {
 
 	t.Run("the Deployment's pods pass the restricted standard", chart.podsRun)
 	t.Run("its metrics are those that alerts ask for", chart.metrics)
+	t.Run("KEDA and the scaler know each other by the chart's certificates", chart.keda)
 	if err := s.Emulator.Play(&prompts, 1); err != nil {
 		t.Fatal(err)
 	}
 	t.Run("replicas follow the load", chart.replicasFollow)
 	t.Run("pdctl explain says why", func(t *testing.T) { chart.explains(t, filepath.Join(bin, "pdctl")) })
 	t.Run("an upgrade keeps certificates, and the definition is upgraded", chart.upgrade)
+	t.Run("the API server trusts the metrics API by the chart's certificate", chart.metricsAPI)
 	t.Run("uninstall leaves nothing", chart.uninstall)
 }
 
@@ -98,6 +109,7 @@ type chart struct {
 	// before is every object of the cluster before there was a namespace for it.
 	before map[string]bool
 	pod    *Pod
+	offer  offer
 }
 
 // run is helm against the stage's cluster.
@@ -121,7 +133,7 @@ func (c *chart) Install(ctx context.Context, s *stage.Stage) (kubeconfig string,
 	}
 	out, err := c.run(ctx, s, "install", release, filepath.Join(repository, "charts", "pdautoscaler"), "--wait", "--timeout", "2m",
 		"--set", fmt.Sprintf("metrics.readers[0].namespace=%s,metrics.readers[0].name=%s", stage.Namespace, stage.Reader),
-		"--set", "metrics.dashboard.enabled=true,keda.enabled=true")
+		"--set", "metrics.dashboard.enabled=true,keda.enabled=true,metricsAPI.enabled=true")
 	if err != nil {
 		return "", nil, err
 	}
@@ -130,7 +142,7 @@ func (c *chart) Install(ctx context.Context, s *stage.Stage) (kubeconfig string,
 		return "", nil, err
 	}
 	// What a pod knows from files of its own, and an address that is this machine's alone.
-	own := []string{"--leader-elect-namespace=" + namespace, "--keda-bind-address=127.0.0.1:0"}
+	own := []string{"--leader-elect-namespace=" + namespace, "--keda-bind-address=" + c.offer.keda, "--metrics-api-bind-address=" + c.offer.api}
 	return c.pod.Kubeconfig, append(slices.Clone(c.pod.Args), own...), nil
 }
 
@@ -207,7 +219,7 @@ func (c *chart) replicasFollow(t *testing.T) {
 // explains asks pdctl, which reads what the controller wrote into the API server.
 func (c *chart) explains(t *testing.T, pdctl string) {
 	for args, says := range map[string]string{
-		"explain": "prefill", "explain --history": "→", "doctor": "dynamo-pd",
+		"explain": "p95 TTFT: objective 2000 ms", "explain --history": "prefill 2 -> ", "doctor": "Nothing keeps it from being scaled",
 	} {
 		cmd := exec.CommandContext(t.Context(), pdctl, append(strings.Fields(args), stage.Name, "--namespace", stage.Namespace, "--kubeconfig", c.stage.ControlPlane.Kubeconfig)...)
 		out, err := cmd.CombinedOutput()
@@ -218,55 +230,85 @@ func (c *chart) explains(t *testing.T, pdctl string) {
 	}
 }
 
-// upgrade upgrades over a definition that lacks a column and a release without the metrics API.
+// upgrade goes back to a chart with an older definition, as a rollback does, and forth again.
 func (c *chart) upgrade(t *testing.T) {
-	secrets := c.stage.Kubernetes.CoreV1().Secrets(namespace)
-	read := func() map[string]string {
-		out := map[string]string{}
-		for _, name := range []string{"ca", "keda", "keda-client"} {
-			secret, err := secrets.Get(t.Context(), release+"-"+name, metav1.GetOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			out[name] = string(secret.Data["tls.crt"]) + string(secret.Data["ca.crt"])
-		}
-		return out
-	}
-	kubectl := func(args ...string) string {
-		t.Helper()
-		out, err := c.stage.ControlPlane.Kubectl(t.Context(), args...)
-		if err != nil {
+	certificates := c.certificates(t)
+	columns := c.kubectl(t, "get", "crd", crd, "-o", "jsonpath={.spec.versions[0].additionalPrinterColumns[*].name}")
+	older, column := olderChart(t)
+	for _, to := range []struct{ path, columns string }{
+		{older, strings.TrimPrefix(columns, column+" ")}, {filepath.Join(repository, "charts", "pdautoscaler"), columns},
+	} {
+		if _, err := c.run(t.Context(), c.stage, "upgrade", release, to.path, "--reset-then-reuse-values", "--set", "replicas=3", "--wait", "--timeout", "2m"); err != nil {
 			t.Fatal(err)
 		}
-		return out
+		if got := c.kubectl(t, "get", "crd", crd, "-o", "jsonpath={.spec.versions[0].additionalPrinterColumns[*].name}"); got != to.columns {
+			t.Errorf("the definition of %s is not there: columns %s, want %s", to.path, got, to.columns)
+		}
 	}
-	certificates := read()
-	columns := kubectl("get", "crd", crd, "-o", "jsonpath={.spec.versions[0].additionalPrinterColumns}")
-	kubectl("patch", "crd", crd, "--type=json", "-p", `[{"op": "remove", "path": "/spec/versions/0/additionalPrinterColumns/0"}]`)
-	path := filepath.Join(repository, "charts", "pdautoscaler")
-	if _, err := c.run(t.Context(), c.stage, "upgrade", release, path, "--reset-then-reuse-values", "--set", "replicas=3", "--wait", "--timeout", "2m"); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(certificates, read()); diff != "" {
+	if diff := cmp.Diff(certificates, c.certificates(t)); diff != "" {
 		t.Errorf("the upgrade made new certificates:\n%s", diff)
 	}
-	if got := kubectl("get", "crd", crd, "-o", "jsonpath={.spec.versions[0].additionalPrinterColumns}"); got != columns {
-		t.Errorf("the definition was not upgraded: columns %s, want %s", got, columns)
-	}
-	if got := kubectl("get", "pda", "-n", stage.Namespace, "-o", "name"); !strings.Contains(got, stage.Name) {
+	if got := c.kubectl(t, "get", "pda", "-n", stage.Namespace, "-o", "name"); !strings.Contains(got, stage.Name) {
 		t.Errorf("the upgrade lost the PDAutoscaler: %q", got)
+	}
+	pods, err := c.stage.Kubernetes.AppsV1().Deployments(namespace).Get(t.Context(), release, metav1.GetOptions{})
+	if err != nil || pods.Status.ReadyReplicas != 3 {
+		t.Errorf("%d pods are ready, want 3 (%v)", pods.Status.ReadyReplicas, err)
 	}
 }
 
-func (c *chart) uninstall(t *testing.T) {
-	cp := c.stage.ControlPlane
-	kubectl := func(args ...string) {
-		t.Helper()
-		if _, err := cp.Kubectl(t.Context(), args...); err != nil {
-			t.Fatal(err)
-		}
+// olderChart is a copy of the chart whose definition lacks the first column, which it returns.
+func olderChart(t *testing.T) (path, column string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "pdautoscaler")
+	if err := os.CopyFS(path, os.DirFS(filepath.Join(repository, "charts", "pdautoscaler"))); err != nil {
+		t.Fatal(err)
 	}
-	kubectl("delete", "pda", "--all", "--all-namespaces", "--timeout=60s")
+	file := filepath.Join(path, "files", "crd.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var definition apiextensionsv1.CustomResourceDefinition
+	if err := yaml.Unmarshal(text, &definition); err != nil {
+		t.Fatal(err)
+	}
+	columns := &definition.Spec.Versions[0].AdditionalPrinterColumns
+	column, *columns = (*columns)[0].Name, (*columns)[1:]
+	if text, err = yaml.Marshal(definition); err == nil {
+		err = os.WriteFile(file, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path, column
+}
+
+// certificates are those that the chart made, by the name of their Secret.
+func (c *chart) certificates(t *testing.T) map[string]string {
+	t.Helper()
+	secrets, err := c.stage.Kubernetes.CoreV1().Secrets(namespace).List(t.Context(), metav1.ListOptions{FieldSelector: "type=kubernetes.io/tls"})
+	if err != nil || len(secrets.Items) < 3 {
+		t.Fatalf("%d Secrets with certificates (%v)", len(secrets.Items), err)
+	}
+	out := map[string]string{}
+	for _, s := range secrets.Items {
+		out[s.Name] = string(s.Data["ca.crt"]) + string(s.Data["tls.crt"])
+	}
+	return out
+}
+
+func (c *chart) kubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := c.stage.ControlPlane.Kubectl(t.Context(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func (c *chart) uninstall(t *testing.T) {
+	c.kubectl(t, "delete", "pda", "--all", "--all-namespaces", "--timeout=60s")
 	if out, err := c.run(t.Context(), c.stage, "uninstall", release, "--wait", "--timeout", "2m"); err != nil {
 		t.Fatal(err)
 	} else {
@@ -281,8 +323,8 @@ func (c *chart) uninstall(t *testing.T) {
 		"customresourcedefinitions.apiextensions.k8s.io /" + crd, "namespaces /" + namespace, "serviceaccounts " + namespace + "/default",
 	}
 	c.left(t, "helm uninstall", kept)
-	kubectl("delete", "crd", crd, "--timeout=60s")
-	kubectl("delete", "namespace", namespace, "--timeout=60s")
+	c.kubectl(t, "delete", "crd", crd, "--timeout=60s")
+	c.kubectl(t, "delete", "namespace", namespace, "--timeout=60s")
 	c.left(t, "the two commands after it", nil)
 }
 
