@@ -95,7 +95,7 @@ e2e-install: control-plane ## Install the chart, play a load on its sample, upgr
 RBG ?= stand-in
 .PHONY: conformance
 conformance: $(if $(filter external,$(RBG)),,control-plane) ## Hold the RBG stand-in, or the controller of your cluster (RBG=external), to what is known of RBG
-	@RBG=$(RBG) go test -count=1 -v -timeout 60m $(if $(RUN),-run 'TestConformance/.*/$(RUN)') ./test/conformance | grep -vE '^=== (RUN|PAUSE|CONT|NAME)|^ *--- (PASS|SKIP)|_test.go:[0-9]+: observed: '
+	@RBG=$(RBG) go test -count=1 -v -timeout 60m $(if $(RUN),-run 'TestConformance/.*/$(RUN)') ./test/conformance | grep --line-buffered -vE '^=== (RUN|PAUSE|CONT|NAME)|^ *--- (PASS|SKIP)|_test.go:[0-9]+: observed: '
 
 .PHONY: control-plane
 control-plane: ## Build the Kubernetes control plane that tests and demo run (once, 6-8 minutes)
