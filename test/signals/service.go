@@ -94,7 +94,8 @@ func (s *Service) Play(time time.Duration) error {
 // Config reads the service over the given window; prometheus may be empty.
 func (s *Service) Config(window time.Duration, prometheus string) signals.Config {
 	c := signals.Config{Engine: s.Kind.Engine, Model: servedModel, TTFTPercentile: 0.9, TPOTPercentile: 0.9, Window: window,
-		NATS: &signals.NATSConfig{URL: s.Emulator.NATSURL(), Stream: natsqueue.DefaultStream, Consumer: natsqueue.DefaultConsumer}}
+		MaxAge: window + 20*time.Second, // a Prometheus is asked for as much, so that a new collector knows a whole window
+		NATS:   &signals.NATSConfig{URL: s.Emulator.NATSURL(), Stream: natsqueue.DefaultStream, Consumer: natsqueue.DefaultConsumer}}
 	if prometheus != "" {
 		c.Prometheus = &signals.PrometheusConfig{URL: prometheus, GPUs: true}
 	}
