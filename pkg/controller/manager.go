@@ -48,6 +48,9 @@ const (
 	DefaultRetryPeriod   = 2 * time.Second
 )
 
+// nodesFor is how long one look at all nodes and pods does for all services.
+const nodesFor = time.Second
+
 // gracePeriod is how long a stopping manager waits for rounds that have begun.
 const gracePeriod = longestDeadline + 5*time.Second
 
@@ -172,7 +175,7 @@ func (o Options) addTo(mgr manager.Manager) error {
 		if err != nil {
 			return fmt.Errorf("the API server's discovery cannot be read: %w", err)
 		}
-		c.workload = workload.New(mgr.GetClient(), mgr.GetClient(), workload.WithLiveReader(mgr.GetAPIReader()), workload.WithDiscovery(served))
+		c.workload = workload.New(mgr.GetClient(), mgr.GetClient(), workload.WithLiveReader(mgr.GetAPIReader()), workload.WithDiscovery(served), workload.WithNodesFor(nodesFor))
 	}
 	if o.MetricsAddress != "" {
 		if err := mgr.AddMetricsServerExtraHandler(DecisionsPath, c.DecisionsHandler()); err != nil {
@@ -273,13 +276,15 @@ func checkAddress(what, address string, insecure bool) error {
 }
 
 func (o Options) cache() cache.Options {
-	options := cache.Options{DefaultTransform: cache.TransformStripManagedFields()}
+	options := cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{
+		&corev1.Pod{}: {Transform: slimPod}, &corev1.Node{}: {Transform: slimNode},
+	}}
 	if len(o.Namespaces) > 0 {
 		namespaces := map[string]cache.Config{}
 		for _, n := range o.Namespaces {
 			namespaces[n] = cache.Config{}
 		}
-		options.ByObject = map[client.Object]cache.ByObject{&v1alpha1.PDAutoscaler{}: {Namespaces: namespaces}}
+		options.ByObject[&v1alpha1.PDAutoscaler{}] = cache.ByObject{Namespaces: namespaces}
 	}
 	return options
 }

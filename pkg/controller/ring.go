@@ -1,41 +1,107 @@
 package controller
 
 import (
+	"bytes"
+	"compress/flate"
+	"encoding/json"
+	"io"
 	"sync"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
 
 // ring keeps the last records of one resource. Its owner adds while others read.
+//
+// Records are packed: with the windows and series that a decision is made from,
+// one takes tens of kilobytes, and with hundreds of services they would be most
+// of the controller's memory. What comes out replays to the same decision, since
+// a record is JSON wherever it goes.
 type ring struct {
-	mu      sync.Mutex
-	records []planner.Record
-	next    int // where the next record goes once the ring is full
-	size    int
+	mu     sync.Mutex
+	packed [][]byte // oldest first
+	size   int
 }
 
 func newRing(size int) *ring { return &ring{size: size} }
 
-// add keeps a record, in the place of the oldest where the ring is full.
+// add keeps a record, in the place of the oldest where the ring is full. One
+// that is no JSON could be shown to nobody, and is not kept.
 func (r *ring) add(record planner.Record) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.records) < r.size {
-		r.records = append(r.records, record)
+	data, err := pack(&record)
+	if err != nil {
 		return
 	}
-	r.records[r.next] = record
-	r.next = (r.next + 1) % r.size
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.packed = append(r.packed, data)
+	r.trim()
+}
+
+// limit changes how many are kept.
+func (r *ring) limit(size int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.size = size
+	r.trim()
+}
+
+func (r *ring) trim() {
+	if over := len(r.packed) - r.size; over > 0 {
+		n := copy(r.packed, r.packed[over:])
+		clear(r.packed[n:])
+		r.packed = r.packed[:n]
+	}
 }
 
 // last returns up to n records, oldest first.
 func (r *ring) last(n int) []planner.Record {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	n = min(n, len(r.records))
-	out := make([]planner.Record, 0, n)
-	for i := len(r.records) - n; i < len(r.records); i++ {
-		out = append(out, r.records[(r.next+i)%len(r.records)])
+	packed := append([][]byte(nil), r.packed[max(0, len(r.packed)-n):]...)
+	r.mu.Unlock()
+	out := make([]planner.Record, len(packed))
+	for i, data := range packed {
+		unpack(data, &out[i])
 	}
 	return out
+}
+
+// packer is shared: a compressor takes much more memory than what it makes.
+var packer struct {
+	mu     sync.Mutex
+	writer *flate.Writer
+	out    bytes.Buffer
+}
+
+func pack(record *planner.Record) ([]byte, error) {
+	text, err := json.Marshal(record)
+	if err != nil {
+		return nil, err
+	}
+	packer.mu.Lock()
+	defer packer.mu.Unlock()
+	packer.out.Reset()
+	if packer.writer == nil {
+		if packer.writer, err = flate.NewWriter(&packer.out, flate.BestSpeed); err != nil {
+			return nil, err
+		}
+	}
+	packer.writer.Reset(&packer.out)
+	if _, err := packer.writer.Write(text); err != nil {
+		return nil, err
+	}
+	if err := packer.writer.Close(); err != nil {
+		return nil, err
+	}
+	return bytes.Clone(packer.out.Bytes()), nil
+}
+
+// unpack reads what pack wrote; it cannot fail.
+func unpack(data []byte, record *planner.Record) {
+	text, err := io.ReadAll(flate.NewReader(bytes.NewReader(data)))
+	if err == nil {
+		err = json.Unmarshal(text, record)
+	}
+	if err != nil {
+		panic("controller: a record that was packed here cannot be unpacked: " + err.Error())
+	}
 }

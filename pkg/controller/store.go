@@ -65,10 +65,22 @@ func (s *store) get(key types.NamespacedName) *service {
 	return s.services[key]
 }
 
+// recordsInAll bounds the records of all services together: with many of them
+// each keeps fewer, but never less than fewestRecords.
+const (
+	recordsInAll  = 4096
+	fewestRecords = 8
+)
+
 func (s *store) put(svc *service) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.services[svc.key] = svc
+	if len(s.services)*svc.records.size > recordsInAll {
+		for _, one := range s.services {
+			one.records.limit(min(one.records.size, max(fewestRecords, recordsInAll/len(s.services))))
+		}
+	}
 }
 
 // take removes a service and returns it, nil where there is none.

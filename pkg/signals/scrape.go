@@ -2,6 +2,7 @@ package signals
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -40,6 +41,8 @@ type scraper struct {
 type pageClient struct {
 	http  *http.Client
 	token string
+	// shared: the connections are not this client's alone.
+	shared bool
 }
 
 func newScraper(cfg Config) (*scraper, error) {
@@ -60,14 +63,32 @@ func newPageClient(cfg *PageConfig) (*pageClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pageClient{token: cfg.BearerToken, http: &http.Client{
-		Transport: &http.Transport{
-			MaxIdleConnsPerHost: 1,
-			IdleConnTimeout:     2 * time.Minute,
-			TLSClientConfig:     secure,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	c := &pageClient{token: cfg.BearerToken, shared: secure == nil}
+	transport := plainPages
+	if !c.shared {
+		transport = pageTransport(secure)
+	}
+	c.http = &http.Client{Transport: transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return c, nil
+}
+
+// mostIdle bounds the connections that wait for the next collection. One costs
+// some 25 kB, and opening it anew next to nothing: with thousands of pods, most
+// are closed before they are used again.
+const mostIdle = 512
+
+// plainPages carries the pages of all collectors that need nothing of their own.
+var plainPages = pageTransport(nil)
+
+func pageTransport(secure *tls.Config) *http.Transport {
+	return &http.Transport{
+		MaxIdleConns:        mostIdle,
+		MaxIdleConnsPerHost: 1,
+		IdleConnTimeout:     2 * time.Minute,
+		WriteBufferSize:     1 << 10,
+		TLSClientConfig:     secure,
+	}
 }
 
 // read gets and parses the page of a target within the scraper's timeout.
@@ -113,6 +134,9 @@ func (s *scraper) get(ctx context.Context, c *pageClient, url string, wanted map
 }
 
 func (s *scraper) close() {
-	s.pods.http.CloseIdleConnections()
-	s.exporters.http.CloseIdleConnections()
+	for _, c := range []*pageClient{s.pods, s.exporters} {
+		if !c.shared {
+			c.http.CloseIdleConnections()
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -76,12 +77,43 @@ func (w *Workload) readNodes(ctx context.Context, now time.Time, shapes []shape)
 	if err != nil || !allowed {
 		return nil, err
 	}
+	all, err := w.nodes.read(ctx, w.reader, w.clock())
+	if err != nil {
+		return nil, err
+	}
+	view := &nodeView{free: map[string]int{}, product: all.product, nodes: all.nodes}
+	for name, free := range all.free {
+		if node := all.nodes[name]; takesPods(node) && suits(node, shapes) {
+			view.free[name] = free
+		}
+	}
+	return view, nil
+}
+
+// allNodes is one look at all nodes and pods of the cluster. It does for all
+// services for a while: each would go through thousands of pods for itself.
+type allNodes struct {
+	mu   sync.Mutex
+	does time.Duration // for how long; 0 is once
+	at   time.Time
+	last *nodeView // of all nodes, whatever may run there; never changed
+}
+
+// WithNodesFor lets one look at all nodes and pods do for so long.
+func WithNodesFor(d time.Duration) Option { return func(w *Workload) { w.nodes.does = d } }
+
+func (a *allNodes) read(ctx context.Context, reader client.Reader, now time.Time) (*nodeView, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if age := now.Sub(a.at); a.last != nil && age >= 0 && age < a.does {
+		return a.last, nil
+	}
 	var nodes corev1.NodeList
-	if err := w.reader.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
+	if err := reader.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list the nodes: %w", err)
 	}
 	var pods corev1.PodList
-	if err := w.reader.List(ctx, &pods, client.UnsafeDisableDeepCopy); err != nil {
+	if err := reader.List(ctx, &pods, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list the pods of all namespaces: %w", err)
 	}
 	claimed := map[string]int{}
@@ -97,12 +129,11 @@ func (w *Workload) readNodes(ctx context.Context, now time.Time, shapes []shape)
 		if product := node.Labels[gpuProductLabel]; product != "" {
 			view.product[node.Name] = product
 		}
-		quantity, ok := node.Status.Allocatable[GPUResource]
-		if !ok || !takesPods(node) || !suits(node, shapes) {
-			continue
+		if quantity, ok := node.Status.Allocatable[GPUResource]; ok {
+			view.free[node.Name] = max(0, int(quantity.Value())-claimed[node.Name])
 		}
-		view.free[node.Name] = max(0, int(quantity.Value())-claimed[node.Name])
 	}
+	a.last, a.at = view, now
 	return view, nil
 }
 

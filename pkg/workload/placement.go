@@ -27,7 +27,12 @@ func placementOf(spec *corev1.PodSpec) placement {
 
 // allows reports whether the scheduler would consider a node.
 func (p *placement) allows(node *corev1.Node) bool {
-	return labels.SelectorFromSet(p.nodeSelector).Matches(labels.Set(node.Labels)) && matchesAny(p.affinity, node) &&
+	for key, value := range p.nodeSelector {
+		if got, ok := node.Labels[key]; !ok || got != value {
+			return false
+		}
+	}
+	return matchesAny(p.affinity, node) &&
 		!slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return !p.tolerates(&t) })
 }
 

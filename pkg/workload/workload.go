@@ -22,6 +22,8 @@ type Workload struct {
 	// discovery says which versions are served; nil asks the writer's RESTMapper.
 	discovery Discovery
 	clock     func() time.Time
+	// nodes is the last look at all nodes.
+	nodes allNodes
 	// drainer calls drain hooks.
 	drainer *http.Client
 

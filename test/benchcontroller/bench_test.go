@@ -94,7 +94,9 @@ func TestManyServices(t *testing.T) {
 	pages := NewPages()
 	t.Cleanup(pages.Close)
 	began := time.Now()
-	must((&Fleet{client: c, pages: pages}).Make(t.Context(), *services, *interval))
+	fleet, err := NewFleet(c, cp.PodCIDR, pages)
+	must(err)
+	must(fleet.Make(t.Context(), *services, *interval))
 	t.Logf("%d services with %d pods made in %s", *services, *services*podsPerService, time.Since(began).Round(time.Second))
 
 	logs := filepath.Join(t.TempDir(), "controller.log")

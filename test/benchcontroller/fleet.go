@@ -3,6 +3,7 @@ package benchcontroller
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -49,17 +50,29 @@ type Fleet struct {
 	pods   addresses
 }
 
-// addresses hands out loopback addresses for pods: 127.244.0.1 and on.
+// addresses hands out those that the control plane has reserved for its pods.
 type addresses struct {
-	mu   sync.Mutex
-	next int
+	mu     sync.Mutex
+	prefix netip.Prefix
+	last   netip.Addr
 }
 
-func (a *addresses) take() string {
+// NewFleet makes services through a client, with addresses of a range and metrics on pages.
+func NewFleet(c client.Client, podCIDR string, pages *Pages) (*Fleet, error) {
+	prefix, err := netip.ParsePrefix(podCIDR)
+	if err != nil {
+		return nil, err
+	}
+	return &Fleet{client: c, pages: pages, pods: addresses{prefix: prefix, last: prefix.Addr()}}, nil
+}
+
+func (a *addresses) take() (string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.next++
-	return fmt.Sprintf("127.244.%d.%d", a.next>>8, a.next&0xff)
+	if a.last = a.last.Next(); !a.prefix.Contains(a.last) {
+		return "", fmt.Errorf("%s has not enough addresses", a.prefix)
+	}
+	return a.last.String(), nil
 }
 
 // Make makes n services with their nodes and namespaces.
@@ -249,7 +262,10 @@ func (s *service) makePod(ctx context.Context, instance *unstructured.Unstructur
 	if err := s.client.Create(ctx, pod); err != nil {
 		return err
 	}
-	ip := s.pods.take()
+	ip, err := s.pods.take()
+	if err != nil {
+		return err
+	}
 	if err := s.pages.Serve(ip, role, s.phase); err != nil {
 		return err
 	}
