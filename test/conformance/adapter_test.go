@@ -123,7 +123,7 @@ func strayAdapter(t *trial) {
 		if phase, _, _ := unstructuredString(t.read(rbg(t.api, kindAdapter), "by-hand"), "status", "phase"); phase != "" {
 			return fmt.Errorf("its phase is %q, want none", phase)
 		}
-		return t.hasReady("prefill", ordinals("prefill", 1)...)()
+		return t.hasPods("prefill", ordinals("prefill", 1)...)()
 	})
 }
 
@@ -195,7 +195,7 @@ func twoWriters(t *trial) {
 	t.scale("prefill", 3)
 	t.scale("prefill", 2)
 	t.eventually("what was written last", t.hasReady("prefill", ordinals("prefill", 2)...))
-	t.stays("something else came of it", t.hasReady("prefill", ordinals("prefill", 2)...))
+	t.stays("something else came of it", t.hasPods("prefill", ordinals("prefill", 2)...))
 	// A writer that goes by what it has read is told: a full update of an older version is a conflict.
 	old := t.adapter("prefill")
 	t.scale("prefill", 1)

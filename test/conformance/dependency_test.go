@@ -43,7 +43,7 @@ func dependencyDeadlock(t *trial) {
 	t.scale("decode", 0)
 	t.eventually("the gate", t.happened("DependencyNotMet"))
 	t.stays("decode has changed behind the gate", t.wants("decode", 1))
-	t.stays("decode has changed behind the gate", t.hasReady("decode", ordinals("decode", 1)...))
+	t.stays("decode has changed behind the gate", t.hasPods("decode", ordinals("decode", 1)...))
 	t.scale("prefill", 2)
 	t.eventually("decode to shrink at last", t.hasPods("decode"))
 }

@@ -158,7 +158,7 @@ func leaderAndWorkers(t *trial) {
 		}
 	}
 	t.editRole(role{name: "decode", replicas: 2, size: 2}) // no change: nothing may restart
-	t.stays("an edit that changes nothing restarted pods", t.hasReady("decode", names...))
+	t.stays("an edit that changes nothing restarted pods", t.hasPods("decode", names...))
 }
 
 func customComponents(t *trial) {

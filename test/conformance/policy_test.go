@@ -98,7 +98,7 @@ func policyDeadlock(t *trial, progression string) {
 		return nil
 	})
 	t.stays("prefill has changed while decode waits", t.wants("prefill", 2))
-	t.stays("prefill has changed while decode waits", t.hasReady("prefill", ordinals("prefill", 2)...))
+	t.stays("prefill has changed while decode waits", t.hasPods("prefill", ordinals("prefill", 2)...))
 	t.scale("decode", 1)
 	t.eventually("prefill to shrink at last", t.hasReady("prefill", ordinals("prefill", 1)...))
 }

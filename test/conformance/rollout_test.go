@@ -71,6 +71,13 @@ func (t *trial) hasVersions(role string, want ...string) func() error {
 				return fmt.Errorf("pod %s is %s", pods[i].Name, stateOf(&pods[i]))
 			}
 		}
+		return t.runVersions(role, want...)()
+	}
+}
+
+// runVersions checks the versions of a role's pods, ready or not.
+func (t *trial) runVersions(role string, want ...string) func() error {
+	return func() error {
 		if got := t.versions(role); fmt.Sprint(got) != fmt.Sprint(want) {
 			return fmt.Errorf("the pods run versions %v, want %v", got, want)
 		}
@@ -94,7 +101,7 @@ func (t *trial) halfway() {
 
 func partitionedRollout(t *trial) {
 	t.halfway()
-	t.stays("it went below the partition", t.hasVersions("prefill", "old", "old", "new"))
+	t.stays("it went below the partition", t.runVersions("prefill", "old", "old", "new"))
 }
 
 func scaleDownInRollout(t *trial) {

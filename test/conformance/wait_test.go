@@ -126,7 +126,8 @@ func (t *trial) within(d time.Duration, check func() error) error {
 	return t.news.wait(ctx, check)
 }
 
-// stays makes sure that a check goes on passing, at every change, for as long as a controller might take to break it.
+// stays makes sure that a check goes on passing, at every change, for as long as a controller might take to break it. It is no
+// matter of readiness, which a simulated kubelet and a controller that writes conditions of pods may take turns about.
 func (t *trial) stays(what string, check func() error) {
 	t.Helper()
 	var broken error
