@@ -34,6 +34,7 @@ func TestWrongValues(t *testing.T) {
 		"no such group":         {"metricsAPI.groups[0]=resource", "groups"},
 		"interval":              {"metrics.serviceMonitor.interval=often", "interval"},
 		"reader without a name": {"metrics.readers[0].namespace=monitoring", "readers"},
+		"page":                  {"page.serve=true", "serve"},
 		"DCGM":                  {"gpuAgent.dcgm=http://x", "dcgm"},
 		"no authority":          {"certificates.from=secrets,metricsAPI.enabled=true", "metricsAPI.caBundle must be the authority"},
 	} {

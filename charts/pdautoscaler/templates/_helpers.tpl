@@ -59,6 +59,7 @@ rules:
 {{- define "pdautoscaler.certificates" -}}
 {{- $ports := list }}
 {{- if .Values.metrics.serviceMonitor.enabled }}{{ $ports = append $ports "metrics" }}{{ end }}
+{{- if eq .Values.page.serve "service" }}{{ $ports = append $ports "page" }}{{ end }}
 {{- if .Values.metricsAPI.enabled }}{{ $ports = append $ports "metrics-api" }}{{ end }}
 {{- if .Values.keda.enabled }}{{ $ports = append $ports "keda" }}{{ end }}
 {{- toJson $ports }}
