@@ -18,6 +18,7 @@ import (
 	ctrlclient "sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
+	"github.com/pdautoscaler/pdautoscaler/pkg/capacity"
 	"github.com/pdautoscaler/pdautoscaler/sim/emulator"
 	"github.com/pdautoscaler/pdautoscaler/sim/emulator/kubepods"
 	"github.com/pdautoscaler/pdautoscaler/test/controlplane"
@@ -41,6 +42,8 @@ type Options struct {
 	Mode v1alpha1.Mode
 	// Seed makes the noise of the emulated service repeatable.
 	Seed uint64
+	// Service changes what the emulated replicas can do, away from what the model says. Nil: they are as it says.
+	Service func(*capacity.Service)
 	// Progress receives one line for each step. Nil: silence.
 	Progress io.Writer
 	// Logger receives what the parts in this process say, the autoscaler apart. Nil: silence.
@@ -127,6 +130,9 @@ func (s *Stage) startService(ctx context.Context) error {
 	cfg, err := Engine(s.options.Seed)
 	if err != nil {
 		return err
+	}
+	if s.options.Service != nil {
+		s.options.Service(&cfg.Service)
 	}
 	pods, err := kubepods.Watch(ctx, s.Kubernetes, kubepods.Options{Namespace: Namespace, Group: Name, ExporterNamespace: exporterNamespace})
 	if err != nil {
