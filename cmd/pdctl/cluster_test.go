@@ -86,7 +86,8 @@ func someResource() *v1alpha1.PDAutoscaler {
 	s.Roles.Prefill = v1alpha1.RoleStatus{Name: "prefill", Current: 4, Ready: 4, Terminating: 1, Desired: 4, LoadPercent: new(int32(31)),
 		DemandMilliRequestsPerSecond: new(int64(6200)), Reason: "Move", Message: "prefill stays at 4: 6.2 requests/s of 1500 prompt tokens need 2 replicas; 2 GPUs go from prefill to decode."}
 	s.Roles.Decode = v1alpha1.RoleStatus{Name: "decode", Current: 1, Ready: 1, Desired: 1, LoadPercent: new(int32(140)),
-		DemandMilliRequestsPerSecond: new(int64(6200)), Reason: "Move", Message: "decode stays at 1: 6.2 requests/s of 1400 output tokens need 2 replicas; the donor's pods still hold their GPUs."}
+		DemandMilliRequestsPerSecond: new(int64(6200)), Reason: "Move", Message: "decode stays at 1: 6.2 requests/s of 1400 output tokens need 2 replicas; the donor's pods still hold their GPUs.",
+		Wall: "bandwidth", Tried: []string{"Tried 2: 2 replicas hold p95 TPOT 40 ms at the demand.", "Rejected 2: pods of prefill still hold their GPUs."}}
 	s.GPUs = v1alpha1.GPUsStatus{Held: 12, Budget: new(int32(12)), Summary: "12/12"}
 	s.SLO.State = v1alpha1.SLOMissed
 	s.SLO.TTFT = v1alpha1.LatencyStatus{ObjectiveMicroseconds: 2_000_000, ObservedMicroseconds: new(int64(412_000)), PredictedMicroseconds: new(int64(388_000))}
@@ -133,6 +134,7 @@ func TestExplainAResourceWithoutDecision(t *testing.T) {
 	refused.Status.Reason, refused.Status.Message = "ModelUnknown", `model "qwen9" is not in the catalogue`
 	for _, role := range []*v1alpha1.RoleStatus{&refused.Status.Roles.Prefill, &refused.Status.Roles.Decode} {
 		role.Reason, role.Message, role.LoadPercent, role.DemandMilliRequestsPerSecond = "ModelUnknown", "", nil, nil
+		role.Wall, role.Tried = "", nil
 	}
 	refused.Generation = 5
 	refused.Annotations = map[string]string{v1alpha1.PausedAnnotation: "ask Mira"}

@@ -44,7 +44,7 @@ func firm(s *v1alpha1.PDAutoscalerStatus) *v1alpha1.PDAutoscalerStatus {
 	for _, role := range []*v1alpha1.RoleStatus{&f.Roles.Prefill, &f.Roles.Decode} {
 		role.LoadPercent, role.DemandMilliRequestsPerSecond, role.QueueMilliseconds = nil, nil, nil
 		role.StartupTime = v1alpha1.Duration{}
-		role.Reason, role.Message = "", ""
+		role.Reason, role.Message, role.Wall, role.Tried = "", "", "", nil
 	}
 	if c := f.Model.Calibration; c != nil {
 		c.Prefill.Message, c.Decode.Message = "", ""

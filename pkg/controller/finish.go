@@ -33,7 +33,7 @@ func (c *Reconciler) guard(ctx context.Context, r *round) error {
 
 // release takes it away when nothing runs any more.
 func (c *Reconciler) release(ctx context.Context, r *round) error {
-	if r.svc.memory.Move != nil || len(r.svc.drains) > 0 || !controllerutil.ContainsFinalizer(r.base, v1alpha1.MoveFinalizer) {
+	if r.foreign != "" || r.svc.memory.Move != nil || len(r.svc.drains) > 0 || !controllerutil.ContainsFinalizer(r.base, v1alpha1.MoveFinalizer) {
 		return nil
 	}
 	return c.writeFinalizer(ctx, r, controllerutil.RemoveFinalizer)
@@ -81,6 +81,7 @@ func (c *Reconciler) finish(ctx context.Context, request reconcile.Request, pda 
 	if !step.done {
 		return reconcile.Result{RequeueAfter: r.interval()}, nil
 	}
+	r.foreign = ""
 	c.event(r, corev1.EventTypeNormal, "MoveEnded", "Move", "the resource is deleted: "+step.why)
 	r.svc.memory.Move, r.svc.drains = nil, nil
 	if err := c.release(ctx, r); err != nil {
@@ -102,6 +103,12 @@ type ending struct {
 
 // lastStep looks at what the move has come to.
 func (c *Reconciler) lastStep(ctx context.Context, r *round) ending {
+	if r.foreign != "" {
+		// A newer controller may still end it; a resource that nobody can delete helps no one.
+		spec := rebalance(&r.pda.Spec.Rebalance)
+		late := r.now.Sub(r.base.Status.Move.PhaseSince.Time) > (spec.DrainTimeoutSeconds + spec.StartTimeoutSeconds).Duration()
+		return ending{done: late, why: r.foreign}
+	}
 	move := r.svc.memory.Move
 	if move == nil {
 		move = moveOf(r.base.Status.Move)

@@ -38,6 +38,24 @@ func restore(pda *v1alpha1.PDAutoscaler, now time.Time) (m planner.Memory, dropp
 	return m, dropped
 }
 
+// foreignMove is why a running move is none of this controller's business: a newer one wrote it, in a way that this one does
+// not understand. To drop it would leave half a move, and to go on with it might break it.
+func foreignMove(s *v1alpha1.PDAutoscalerStatus) string {
+	if s.Move == nil || isMove(s.Move) || s.Memory.Version <= planner.RecordVersion {
+		return ""
+	}
+	return fmt.Sprintf("version %d of the controller's rules began a move of %d GPUs from %s to %s, and this controller, of version %d, does not understand its phase %q: nothing is written until a newer one leads or status.move is cleared",
+		s.Memory.Version, s.Move.GPUs, s.Move.From, s.Move.To, planner.RecordVersion, s.Move.Phase)
+}
+
+// memoryStatus is what of a memory must survive, under the newest version that ever wrote it: what a newer controller wrote
+// besides stays, and is its own.
+func (r *round) memoryStatus(m *planner.Memory) v1alpha1.MemoryStatus {
+	s := memoryStatus(m)
+	s.Version = max(planner.RecordVersion, r.base.Status.Memory.Version)
+	return s
+}
+
 // moveOf is the move that a status holds, nil where it holds none.
 func moveOf(move *v1alpha1.MoveStatus) *planner.Move {
 	if move == nil || !isMove(move) {

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp/kb"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -193,11 +194,15 @@ func checkNews(t *testing.T, b *browser.Browser, w *world) {
 	const ask, asOf, points = `document.dispatchEvent(new Event("visibilitychange"))`, `document.querySelector(".as-of").textContent`, `document.querySelector("table.samples").rows.length`
 	until := func(what, expression string) {
 		t.Helper()
-		for range 200 {
+		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
 			if browser.Eval[bool](b, expression) {
 				return
 			}
 			browser.Eval[bool](b, ask)
+			select {
+			case <-t.Context().Done():
+			case <-time.After(50 * time.Millisecond):
+			}
 		}
 		t.Errorf("%s: %s is still false; the page says %q", what, expression, browser.Eval[string](b, asOf))
 	}

@@ -31,7 +31,7 @@ func (c *Reconciler) persist(ctx context.Context, r *round) bool {
 	}
 	status := r.base.Status.DeepCopy()
 	status.Move = moveStatus(r.after.Move)
-	status.Memory = memoryStatus(&r.after)
+	status.Memory = r.memoryStatus(&r.after)
 	status.Drains = drainsStatus(r.drains)
 	if equality.Semantic.DeepEqual(intent(status), intent(&r.base.Status)) {
 		return c.unchanged(ctx, r)
@@ -50,6 +50,7 @@ func (c *Reconciler) persist(ctx context.Context, r *round) bool {
 // are written. When a role last changed is not: it only spaces decisions out.
 func intent(s *v1alpha1.PDAutoscalerStatus) v1alpha1.PDAutoscalerStatus {
 	memory := s.Memory
+	memory.Version = 0 // it goes with what it is the version of
 	for _, role := range []*v1alpha1.RoleMemoryStatus{&memory.Prefill, &memory.Decode} {
 		role.LastUp, role.LastDown, role.QuietUntil = nil, nil, nil
 	}

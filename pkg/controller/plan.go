@@ -21,6 +21,9 @@ func (c *Reconciler) plan(ctx context.Context, r *round) {
 	if r.refused == nil {
 		r.refused = r.unseen
 	}
+	if r.refused == nil && r.foreign != "" {
+		r.refused = refuse(ReasonStatusNewer, r.foreign)
+	}
 	if r.refused != nil {
 		return
 	}

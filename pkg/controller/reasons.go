@@ -19,6 +19,8 @@ const (
 	ReasonWriteFailed planner.Reason = "WriteFailed"
 	// ReasonStatusNotWritten: the intent could not be put on record, so nothing was written.
 	ReasonStatusNotWritten planner.Reason = "StatusNotWritten"
+	// ReasonStatusNewer: a newer controller began a move that this one does not understand.
+	ReasonStatusNewer planner.Reason = "StatusNewer"
 	// ReasonDraining: the count is decided, and its replicas are drained first.
 	ReasonDraining planner.Reason = "Draining"
 	// ReasonDrainHookFailed: a replica could not be told that it goes, or not be chosen.

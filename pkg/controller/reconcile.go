@@ -105,6 +105,9 @@ func (c *Reconciler) begin(ctx context.Context, request reconcile.Request, pda *
 		c.store.put(r.svc)
 	}
 	r.base = r.svc.newest(pda)
+	if r.foreign = foreignMove(&r.base.Status); r.foreign != "" {
+		r.abandoned = ""
+	}
 	r.pda = r.base.DeepCopy()
 	r.pda.Default()
 	return r, nil

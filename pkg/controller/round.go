@@ -46,6 +46,9 @@ type round struct {
 	model    namedModel
 	spec     planner.Spec
 
+	// foreign is why the running move of the status is left alone: a newer
+	// controller wrote it and this one does not understand it.
+	foreign string
 	// refused is why there was no decision; record is the decision otherwise.
 	refused *refusalError
 	record  *planner.Record

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+	"github.com/pdautoscaler/pdautoscaler/pkg/report"
 )
 
 // maxMessageRunes is the length that the CRD allows a message.
@@ -30,8 +31,10 @@ func (r *round) status() v1alpha1.PDAutoscalerStatus {
 	if d != nil {
 		s.Model = r.modelStatus()
 	}
-	s.Move = moveStatus(r.svc.memory.Move)
-	s.Memory = memoryStatus(&r.svc.memory)
+	if r.foreign == "" {
+		s.Move = moveStatus(r.svc.memory.Move)
+		s.Memory = r.memoryStatus(&r.svc.memory)
+	}
 	s.Drains = drainsStatus(r.svc.drains)
 	s.Decisions = r.decisions(s.Decisions)
 	s.Conditions = r.conditions(s.Conditions)
@@ -75,7 +78,7 @@ func (r *round) roleStatus(role planner.Role, was v1alpha1.RoleStatus) v1alpha1.
 	d := r.decision()
 	if d == nil {
 		s.LoadPercent, s.DemandMilliRequestsPerSecond, s.QueueMilliseconds = nil, nil, nil
-		s.Reason, s.Message = string(r.refused.reason), ""
+		s.Reason, s.Message, s.Wall, s.Tried = string(r.refused.reason), "", "", nil
 	}
 	switch {
 	case r.seen == nil && r.unseen.reason == ReasonTargetMissing:
@@ -113,6 +116,7 @@ func (r *round) roleStatus(role planner.Role, was v1alpha1.RoleStatus) v1alpha1.
 		if why, waits := r.waiting[role]; waits {
 			s.Reason, s.Message = string(ReasonDraining), truncate(why, maxMessageRunes)
 		}
+		s.Wall, s.Tried = string(rd.Wall), tried(rd)
 		s.LoadPercent, s.DemandMilliRequestsPerSecond = nil, nil
 		if rd.Demand.Known {
 			s.LoadPercent = new(int32(math.Round(min(rd.Load*100, math.MaxInt32))))
@@ -122,6 +126,20 @@ func (r *round) roleStatus(role planner.Role, was v1alpha1.RoleStatus) v1alpha1.
 	}
 	s.Replicas = fmt.Sprintf("%d/%d", s.Ready, s.Desired)
 	return s
+}
+
+// Limits that the CRD sets to what was tried.
+const (
+	maxTried        = 8
+	maxTriedMessage = 1024
+)
+
+func tried(d *planner.RoleDecision) []string {
+	var out []string
+	for _, s := range d.Steps[:min(len(d.Steps), maxTried)] {
+		out = append(out, truncate(report.StepOf(s, d.From).Sentence, maxTriedMessage))
+	}
+	return out
 }
 
 // queueMilliseconds is how long the ready replicas need for the requests that

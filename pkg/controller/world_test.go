@@ -38,6 +38,8 @@ type world struct {
 	clock *clocktesting.FakePassiveClock
 	// log is what was written, in order: "status", "prefill 2->3".
 	log []string
+	// patched is shown every patch of the status.
+	patched func([]byte)
 	// failStatus makes status writes fail.
 	failStatus error
 	// writes counts the writes; at the one of number killAt the controller dies,
@@ -93,6 +95,9 @@ func newWorld(t *testing.T, pda *v1alpha1.PDAutoscaler, others ...client.Object)
 			SubResourcePatch: func(ctx context.Context, c client.Client, name string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
 				if w.failStatus != nil {
 					return w.failStatus
+				}
+				if data, err := p.Data(o); err == nil && w.patched != nil {
+					w.patched(data)
 				}
 				return w.write(name, func() error { return c.SubResource(name).Patch(ctx, o, p, opts...) })
 			},

@@ -55,11 +55,11 @@ type RoleExplanation struct {
 	DemandPerSecond *float64 `json:"demandPerSecond,omitempty"`
 }
 
-// Step is one count that was tried, and what became of it.
+// Step is one count that was tried, and what became of it. Of a status only the sentence is known.
 type Step struct {
-	Reason planner.Reason `json:"reason"`
-	Before int            `json:"before"`
-	After  int            `json:"after"`
+	Reason planner.Reason `json:"reason,omitempty"`
+	Before int            `json:"before,omitempty"`
+	After  int            `json:"after,omitempty"`
 	// Rejected is true where a limit took a wanted change back, in part or whole.
 	Rejected bool   `json:"rejected,omitempty"`
 	Sentence string `json:"sentence"`
@@ -150,7 +150,7 @@ func roleOfRecord(r *planner.Record, role planner.Role) RoleExplanation {
 	e.Latency.observe(seen, r.Input.Now, spec.Behavior.MaxAgeSeconds)
 	e.Signal = signalOf(r, role, &e.Latency)
 	for _, s := range d.Steps {
-		e.Steps = append(e.Steps, stepOf(s, d.From))
+		e.Steps = append(e.Steps, StepOf(s, d.From))
 	}
 	return e
 }
@@ -169,9 +169,9 @@ func (l *Latency) observe(q planner.Quantile, now time.Time, maxAge planner.Seco
 	l.ObservedMs, l.LowMs, l.HighMs = &ms, q.LowMs, q.HighMs
 }
 
-// stepOf puts one step of the planner into words. A step that leads towards the count that is there already took a wanted
+// StepOf puts one step of the planner into words. A step that leads towards the count that is there already took a wanted
 // change back; any other is what somebody or something wants.
-func stepOf(s planner.Step, from int) Step {
+func StepOf(s planner.Step, from int) Step {
 	step := Step{Reason: s.Reason, Before: s.Before, After: s.After, Rejected: distance(s.After, from) < distance(s.Before, from)}
 	why := cmp.Or(s.Detail, Meaning(s.Reason), string(s.Reason))
 	switch {

@@ -79,6 +79,11 @@ func signalOf(r *planner.Record, role planner.Role, latency *Latency) *Signal {
 	return wallSignal(r, role, &d).read(seen.RequestsPerSecond, now)
 }
 
+// walls name what a demand may fill first.
+var walls = map[planner.Wall]string{
+	planner.WallCompute: "prefill compute", planner.WallBandwidth: "decode's memory bandwidth", planner.WallKV: "decode's KV cache", planner.WallSequences: "decode's sequence slots",
+}
+
 // wallSignal says what of a replica the demand fills first.
 func wallSignal(r *planner.Record, role planner.Role, d *planner.RoleDecision) Signal {
 	demand := &d.Demand
@@ -91,16 +96,16 @@ func wallSignal(r *planner.Record, role planner.Role, d *planner.RoleDecision) S
 	}
 	switch d.Wall {
 	case planner.WallCompute:
-		return Signal{Name: "prefill compute", Sentence: fmt.Sprintf("%sprefill compute: %s requests/s bring %s prompt tokens/s to work through", what, rate,
+		return Signal{Name: walls[d.Wall], Sentence: fmt.Sprintf("%s%s: %s requests/s bring %s prompt tokens/s to work through", what, walls[d.Wall], rate,
 			about(demand.RequestsPerSecond*demand.InputTokens*(1-demand.CachedShare)))}
 	case planner.WallBandwidth:
-		return Signal{Name: "memory bandwidth of decode", Sentence: fmt.Sprintf("%sdecode's memory bandwidth: at %s output tokens/s, every step reads the weights and the contexts of all that run",
-			what, about(demand.RequestsPerSecond*demand.OutputTokens))}
+		return Signal{Name: walls[d.Wall], Sentence: fmt.Sprintf("%s%s: at %s output tokens/s, every step reads the weights and the contexts of all that run",
+			what, walls[d.Wall], about(demand.RequestsPerSecond*demand.OutputTokens))}
 	case planner.WallKV:
-		return Signal{Name: "KV cache of decode", Sentence: fmt.Sprintf("%sdecode's KV cache: a replica holds %s tokens, and each of these requests takes up to %s of them",
-			what, about(s.Decode.KVCapacityTokens), about(demand.InputTokens+demand.OutputTokens))}
+		return Signal{Name: walls[d.Wall], Sentence: fmt.Sprintf("%s%s: a replica holds %s tokens, and each of these requests takes up to %s of them",
+			what, walls[d.Wall], about(s.Decode.KVCapacityTokens), about(demand.InputTokens+demand.OutputTokens))}
 	case planner.WallSequences:
-		return Signal{Name: "sequence slots of decode", Sentence: fmt.Sprintf("%sdecode's sequence slots: a replica runs %d at once", what, s.MaxSequences)}
+		return Signal{Name: walls[d.Wall], Sentence: fmt.Sprintf("%s%s: a replica runs %d at once", what, walls[d.Wall], s.MaxSequences)}
 	}
 	return Signal{Name: "demand on " + string(role), Sentence: fmt.Sprintf("What decides is the demand: %s requests/s", rate)}
 }

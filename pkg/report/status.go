@@ -10,8 +10,8 @@ import (
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
 
-// OfStatus explains the last decision as a resource's status holds it. The status has no steps and no input: what was
-// tried and rejected, and a replay, need a record.
+// OfStatus explains the last decision as a resource's status holds it. The status has no input: a replay, and the reading
+// behind each number, need a record.
 func OfStatus(pda *v1alpha1.PDAutoscaler) Explanation {
 	s := &pda.Status
 	e := Explanation{Service: pda.Namespace + "/" + pda.Name, Summary: sentence(s.Message)}
@@ -78,6 +78,12 @@ func roleOfStatus(role planner.Role, s *v1alpha1.RoleStatus, l v1alpha1.LatencyS
 	if s.LoadPercent != nil {
 		load := float64(*s.LoadPercent) / 100
 		e.Load = &load
+	}
+	for _, sentence := range s.Tried {
+		e.Steps = append(e.Steps, Step{Sentence: sentence})
+	}
+	if wall := planner.Wall(s.Wall); walls[wall] != "" && e.DemandPerSecond != nil && *e.DemandPerSecond > 0 {
+		e.Signal = &Signal{Name: walls[wall], Sentence: sentence(fmt.Sprintf("First to fill up is %s, at %s requests/s", walls[wall], digits(*e.DemandPerSecond, 3)))}
 	}
 	return e
 }

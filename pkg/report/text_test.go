@@ -54,7 +54,7 @@ func TestStepSentences(t *testing.T) {
 		{planner.Step{Reason: planner.ReasonActivity, Before: 3, After: 3}, 3, "Kept 3: the GPUs are busier than the model expects."},
 		{planner.Step{Reason: "Newer", Before: 3, After: 4}, 3, "Set to 4: Newer."},
 	} {
-		if got := stepOf(c.step, c.from).Sentence; got != c.want {
+		if got := StepOf(c.step, c.from).Sentence; got != c.want {
 			t.Errorf("%+v from %d says %q and should say %q", c.step, c.from, got, c.want)
 		}
 	}

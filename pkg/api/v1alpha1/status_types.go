@@ -151,6 +151,17 @@ type RoleStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
 	Message string `json:"message,omitempty"`
+	// wall is what of a replica such requests fill first: compute for prefill;
+	// bandwidth, kv (its cache) or sequences for decode.
+	// +optional
+	Wall string `json:"wall,omitempty"`
+	// tried is each count that the last decision looked at, in order, and what
+	// became of it, in a sentence.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=1024
+	Tried []string `json:"tried,omitempty"`
 }
 
 // StartupStatus tells the phases of a replica's start apart. A phase of which
@@ -356,6 +367,11 @@ type DrainStatus struct {
 // MemoryStatus is what must survive a restart of the controller, besides the
 // running move. All else that the planner remembers is seen again within one window.
 type MemoryStatus struct {
+	// version of the rules by which this was written, the newest that ever wrote
+	// it; left out is 1. An older controller leaves alone what it does not know.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Version int32 `json:"version,omitempty"`
 	// moveNotBefore holds back the next move after one that failed.
 	// +optional
 	MoveNotBefore *metav1.MicroTime `json:"moveNotBefore,omitempty"`
