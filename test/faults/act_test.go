@@ -16,6 +16,7 @@ import (
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
 	"github.com/pdautoscaler/pdautoscaler/test/controlplane"
+	"github.com/pdautoscaler/pdautoscaler/test/gpuwatch"
 	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
 )
 
@@ -98,7 +99,8 @@ func (w *world) begin(ctx context.Context, f *Fault) (end func(context.Context) 
 			return func(context.Context) error { r.sever(false); return nil }, nil
 		}
 	case NeverStarts:
-		return func(ctx context.Context) error { return w.startAgain(ctx, f.Role) }, w.fail(ctx, f.Role, true)
+		stop := w.keepFailing(ctx, f.Role)
+		return func(ctx context.Context) error { stop(); return w.startAgain(ctx, f.Role) }, nil
 	case Stuck:
 		return w.release, w.hold(ctx, f.Role)
 	case NodeGone:
@@ -200,38 +202,50 @@ func (w *world) addRole(ctx context.Context, name string, replicas int) error {
 	})
 }
 
-// fail makes new pods of a role never start, or start again.
-func (w *world) fail(ctx context.Context, role string, fails bool) error {
-	mark := func(r any) {
-		path := []string{"standalonePattern", "template", "metadata", "annotations", controlplane.AnnotationStartFailure}
-		m := r.(map[string]any)
-		if fails {
-			_ = unstructured.SetNestedField(m, "CrashLoopBackOff", path...)
-		} else {
-			unstructured.RemoveNestedField(m, path...)
+// keepFailing marks each pod of a role that starts as one that never will, until it is stopped. The template is left as it is:
+// a change of it would begin a rollout.
+func (w *world) keepFailing(ctx context.Context, role string) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	mark := fmt.Sprintf(`{"metadata":{"annotations":{%q:"CrashLoopBackOff"}}}`, controlplane.AnnotationStartFailure)
+	go func() {
+		defer close(ended)
+		for marked := map[types.UID]bool{}; wait(ctx, 30*time.Millisecond) == nil; {
+			changes, _ := w.suite.history.Since(w.namespace, 0)
+			for _, pod := range startingPods(changes, role) {
+				if marked[pod.UID] {
+					continue
+				}
+				marked[pod.UID] = w.suite.client.Patch(ctx, pod.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(mark))) == nil
+			}
 		}
-	}
-	return w.change(ctx, func(roles []any) []any {
-		if kept, away := w.roles[role]; away {
-			mark(kept)
-		}
-		if i := slices.IndexFunc(roles, isRole(role)); i >= 0 {
-			mark(roles[i])
-		}
-		return roles
-	})
+	}()
+	return func() { cancel(); <-ended }
 }
 
-// startAgain mends the role, and replaces its pods that could not start.
-func (w *world) startAgain(ctx context.Context, role string) error {
-	if err := w.fail(ctx, role, false); err != nil {
-		return err
+// startingPods are those of a role that are neither ready nor on their way out.
+func startingPods(changes []Change, role string) map[string]*corev1.Pod {
+	starting := map[string]*corev1.Pod{}
+	for i := range changes {
+		c := &changes[i]
+		if c.Kind != kindPods {
+			continue
+		}
+		delete(starting, c.Name)
+		if c.Pod != nil && gpuwatch.EventOf("MODIFIED", c.Pod, rbgfake.LabelRoleName, c.At).State == gpuwatch.Starting && c.Pod.Labels[rbgfake.LabelRoleName] == role {
+			starting[c.Name] = c.Pod
+		}
 	}
+	return starting
+}
+
+// startAgain replaces the role's pods that could not start.
+func (w *world) startAgain(ctx context.Context, role string) error {
 	return w.pods(ctx, func(pod *corev1.Pod) error {
 		if pod.Annotations[controlplane.AnnotationStartFailure] == "" {
 			return nil
 		}
-		return client.IgnoreNotFound(w.suite.client.Delete(ctx, pod))
+		return client.IgnoreNotFound(w.suite.client.Delete(ctx, pod, client.GracePeriodSeconds(0)))
 	}, client.MatchingLabels{rbgfake.LabelRoleName: role})
 }
 
