@@ -65,7 +65,7 @@ func unpack(t *testing.T, r io.Reader, dir string) map[string]*tar.Header {
 
 func TestTheSameTwice(t *testing.T) {
 	a, b := build(t), build(t)
-	for _, name := range []string{"prog-1.2.3.tar", "prog-1.2.3.cdx.json"} {
+	for _, name := range []string{"prog-v1.2.3.tar", "prog-v1.2.3.cdx.json"} {
 		first, err := os.ReadFile(filepath.Join(a, name))
 		if err != nil {
 			t.Fatal(err)
@@ -82,7 +82,7 @@ func TestTheSameTwice(t *testing.T) {
 
 func TestWhatIsInTheImage(t *testing.T) {
 	dir := build(t)
-	f, err := os.Open(filepath.Join(dir, "prog-1.2.3.tar"))
+	f, err := os.Open(filepath.Join(dir, "prog-v1.2.3.tar"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,7 +68,7 @@ func run(args []string) error {
 		}
 		r.binaries = append(r.binaries, b)
 	}
-	base := filepath.Join(out, r.name+"-"+strings.TrimPrefix(r.version, "v"))
+	base := filepath.Join(out, r.name+"-"+r.version)
 	digest, err := r.write(base+".tar", base+".cdx.json")
 	if err != nil {
 		return err
