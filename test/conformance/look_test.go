@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -291,11 +292,33 @@ func (t *trial) phase(role, want string) func() error {
 	}
 }
 
-// scale writes to the /scale of a role's adapter.
+// scale writes to the /scale of a role's adapter. Right after binding RBG may bind a second time, from a cache that does not show
+// the first, and overwrite what was written in between: the first write of a role is looked after.
 func (t *trial) scale(role string, replicas int) {
 	t.Helper()
 	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec": {"replicas": %d}}`, replicas))
-	t.must("write the /scale of role "+role, t.client.SubResource("scale").Patch(t.Context(), object(rbg(t.api, kindAdapter), t.ns, workloadName(role)), patch))
+	write := func() {
+		t.Helper()
+		t.must("write the /scale of role "+role, t.client.SubResource("scale").Patch(t.Context(), object(rbg(t.api, kindAdapter), t.ns, workloadName(role)), patch))
+	}
+	write()
+	if t.scaled[role] {
+		return
+	}
+	if t.scaled == nil {
+		t.scaled = map[string]bool{}
+	}
+	t.scaled[role] = true
+	lost := func() error {
+		if integer(t.adapter(role).Object, "spec", "replicas") != int64(replicas) {
+			return nil
+		}
+		return errStill
+	}
+	if t.within(2*time.Second, lost) == nil {
+		t.observed("the first write after binding was overwritten by a second binding")
+		write()
+	}
 }
 
 // happened checks that an event of a reason was recorded in the namespace.

@@ -23,6 +23,7 @@ type trial struct {
 	news   *news
 	result result
 	begun  time.Time
+	scaled map[string]bool // roles whose adapter was written
 
 	mu sync.Mutex // of result
 }
