@@ -43,7 +43,7 @@ var (
 // The bars.
 const (
 	longestRound = time.Second
-	mostBytes    = 300 << 20
+	mostBytes    = 300e6
 	leastRounds  = 0.9 // of those that the interval promises
 )
 
