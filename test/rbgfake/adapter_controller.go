@@ -39,6 +39,7 @@ type adapterReconciler struct {
 	opts   Options
 
 	firstSeen sync.Map // of types.UID to time.Time, for BindDelay
+	boundAt   sync.Map // of types.UID to time.Time, for SecondBinding
 }
 
 // An adapterTarget names the role that an adapter scales.
@@ -124,6 +125,14 @@ func (r *adapterReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 		if wait := r.untilBinding(adapter.GetUID()); wait > 0 {
 			return ctrl.Result{RequeueAfter: wait}, nil
 		}
+		r.boundAt.Store(adapter.GetUID(), time.Now())
+		return ctrl.Result{RequeueAfter: r.opts.SecondBinding}, r.bind(ctx, adapter, g, role, ready)
+	}
+	if first, ok := r.boundAt.Load(adapter.GetUID()); ok && r.opts.SecondBinding > 0 {
+		if wait := time.Until(first.(time.Time).Add(r.opts.SecondBinding)); wait > 0 {
+			return ctrl.Result{RequeueAfter: wait}, nil
+		}
+		r.boundAt.Delete(adapter.GetUID())
 		return ctrl.Result{}, r.bind(ctx, adapter, g, role, ready)
 	}
 	if seen, ok := nestedInt(adapter.Object, "status", "readyReplicas"); r.opts.api() == V1Alpha2 && (!ok || seen != ready) {

@@ -90,6 +90,22 @@ func TestWriteBeforeBoundIsLost(t *testing.T) {
 	}
 }
 
+func TestWriteBetweenTwoBindingsIsLost(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 8, Options{SecondBinding: 5 * time.Second})
+	f.create(Example{})
+	f.bound()
+	f.scale(RolePrefill, 3)
+	f.eventually("the write to be lost", func() error {
+		if n, _ := nestedInt(f.adapter(RolePrefill).Object, "spec", "replicas"); n != 2 {
+			return fmt.Errorf("the adapter asks for %d replicas", n)
+		}
+		return nil
+	})
+	f.scale(RolePrefill, 3)
+	f.eventually("the next write to be carried out", f.havePods(RolePrefill, "dynamo-pd-prefill-0", "dynamo-pd-prefill-1", "dynamo-pd-prefill-2"))
+}
+
 func TestBoundAdapterOverridesTheGroup(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 8, Options{})

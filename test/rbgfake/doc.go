@@ -27,7 +27,8 @@
 //     reconcile makes carry those of the last one (stateful.go).
 //   - Scaling adapters: made without replicas, bound later with spec.replicas overwritten by the role's (a write before
 //     that is lost), NotBound while their role is missing and looked at again after 10 s, ignored for ever without an owner;
-//     status.replicas is what was last written; status.selector right, empty or malformed (adapter_controller.go).
+//     status.replicas is what was last written; status.selector right, empty or malformed; a second binding, which loses
+//     a write to an adapter that was Bound already (adapter_controller.go).
 //   - A bound adapter overrides the role in memory, with a Warning each time; the group on disk may differ for ever.
 //   - roleStatuses are what the workloads said before the reconcile that writes them; they shrink as soon as a RoleInstance is
 //     deleted, while its pods still terminate and hold their GPUs. A change of updatedReplicas alone is not written. Roles that

@@ -34,6 +34,10 @@ type Options struct {
 	// BindDelay is how long a scaling adapter exists before it is bound. What is written to its /scale until then is lost.
 	BindDelay time.Duration
 
+	// SecondBinding is how long after its binding an adapter is bound once more, as the original does from a cache that does not
+	// show the first binding yet: what was written to its /scale in between is lost, though its phase was Bound. 0: never.
+	SecondBinding time.Duration
+
 	// Selector is what bound adapters have as status.selector.
 	Selector Selector
 
