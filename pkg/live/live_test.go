@@ -122,7 +122,7 @@ func TestGaps(t *testing.T) {
 	}
 }
 
-func get(t *testing.T, h http.Handler, method, path string, header http.Header) *http.Response {
+func get(t *testing.T, h http.Handler, method, path string, header http.Header) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, "https://page.example"+path, nil)
 	r.Header = header
@@ -131,13 +131,13 @@ func get(t *testing.T, h http.Handler, method, path string, header http.Header) 
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	return w.Result()
+	return w
 }
 
 func TestHandler(t *testing.T) {
 	b := NewBoard()
 	h := b.Handler(Options{Nobody: func() string { return "This one stands by." }})
-	if r := get(t, h, "GET", "/page/", nil); !strings.Contains(readAll(t, r), "This one stands by.") {
+	if r := get(t, h, "GET", "/page/", nil); !strings.Contains(r.Body.String(), "This one stands by.") {
 		t.Error("the page of nothing does not say why")
 	}
 	b.Add(roundOf(1, 2, 3, planner.ReasonObjective))
@@ -155,9 +155,9 @@ func TestHandler(t *testing.T) {
 		{"DELETE", "/page/", http.StatusMethodNotAllowed, ""},
 	} {
 		r := get(t, h, c.method, c.path, nil)
-		body := readAll(t, r)
-		if r.StatusCode != c.code || !strings.Contains(body, c.says) {
-			t.Errorf("%s %s: %d, want %d and %q in:\n%s", c.method, c.path, r.StatusCode, c.code, c.says, body)
+		body := r.Body.String()
+		if r.Code != c.code || !strings.Contains(body, c.says) {
+			t.Errorf("%s %s: %d, want %d and %q in:\n%s", c.method, c.path, r.Code, c.code, c.says, body)
 		}
 		if c.code == http.StatusOK && (strings.Contains(body, "<Objective>") || strings.Contains(body, "ZgotmplZ")) {
 			t.Errorf("%s: a reason became markup", c.path)
@@ -165,14 +165,14 @@ func TestHandler(t *testing.T) {
 	}
 	whole, part := get(t, h, "GET", "/page/team/qwen", nil), get(t, h, "GET", "/page/team/qwen?part=body", nil)
 	for name, want := range map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "X-As-Of": "12:00:10"} {
-		if got := whole.Header.Get(name); got != want {
+		if got := whole.Header().Get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	if policy := whole.Header.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'") || strings.Contains(policy, "script-src 'unsafe-inline'") || !strings.Contains(policy, "frame-ancestors 'none'") {
+	if policy := whole.Header().Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'") || strings.Contains(policy, "script-src 'unsafe-inline'") || !strings.Contains(policy, "frame-ancestors 'none'") {
 		t.Errorf("the policy is %q", policy)
 	}
-	if body := readAll(t, part); strings.Contains(body, "<html") || !strings.Contains(readAll(t, whole), body) {
+	if body := part.Body.String(); strings.Contains(body, "<html") || !strings.Contains(whole.Body.String(), body) {
 		t.Error("the part is not what the whole page holds")
 	}
 }
