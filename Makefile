@@ -80,13 +80,14 @@ accuracy: ## How far the model is from measurements and simulations (measurement
 	@go test -count=1 -v -run 'Bars|Simulation|Recorded' ./pkg/capacity | grep -E '_test.go|^(---|ok|FAIL)'
 
 .PHONY: e2e-metrics
-e2e-metrics: control-plane ## Real HPAs carry the plan out for the emulated service, about 2 minutes
+e2e-metrics: control-plane ## Real HPAs carry the plan out for the emulated service, about 3 minutes
 	PDAUTOSCALER_LONG=1 go test -count=1 -v -timeout 10m -run HPAs ./test/e2e | grep -vE '^=== (RUN|PAUSE|CONT)'
 
 .PHONY: e2e-signals
 e2e-signals: ## Hold a real Prometheus against the pods it reads (needs the package prometheus, or PDAUTOSCALER_PROMETHEUS)
 	PDAUTOSCALER_E2E=1 go test -count=1 -v -timeout 10m ./test/signals | grep -vE '^=== (RUN|PAUSE|CONT)'
 	go test -count=1 -v -timeout 5m -run Prometheus ./cmd/gpu-agent | grep -vE '^=== (RUN|PAUSE|CONT)'
+	PDAUTOSCALER_LONG=1 go test -count=1 -v -timeout 5m -run 'KeepToTheirCost|QueriesAreConstant' ./pkg/signals | grep -vE '^=== (RUN|PAUSE|CONT)'
 
 .PHONY: e2e-install
 e2e-install: control-plane ## Install the chart, play a load on its sample, upgrade, uninstall: about 3 minutes
