@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -45,12 +46,17 @@ type cluster struct {
 	config *rest.Config
 	client client.WithWatch
 	served map[string]map[string]bool // kinds by group and version
+	// preStopSleeps: a preStop hook may sleep.
+	preStopSleeps bool
 	// reserve finds GPUs for a trial.
 	reserve reserver
 
 	mu   sync.Mutex
 	undo []func(context.Context) error
 }
+
+// sleepSince is the minor version of Kubernetes 1 since which a preStop hook may sleep.
+const sleepSince = 30
 
 // connect finds out what a cluster serves. The error is a sentence on what is missing.
 func connect(ctx context.Context, s settings, name string, config *rest.Config) (*cluster, error) {
@@ -61,9 +67,12 @@ func connect(ctx context.Context, s settings, name string, config *rest.Config) 
 	if err != nil {
 		return nil, fmt.Errorf("no cluster: %w", err)
 	}
-	if _, err := d.ServerVersion(); err != nil {
+	version, err := d.ServerVersion()
+	if err != nil {
 		return nil, fmt.Errorf("no cluster: nothing answers at %s: %w", config.Host, err)
 	}
+	minor, err := strconv.Atoi(strings.TrimRight(version.Minor, "+"))
+	c.preStopSleeps = err != nil || version.Major != "1" || minor >= sleepSince
 	if c.client, err = client.NewWithWatch(config, client.Options{Scheme: clientgoscheme.Scheme}); err != nil {
 		return nil, err
 	}
@@ -149,9 +158,12 @@ func (c *cluster) hasNode(ctx context.Context) error {
 	return fmt.Errorf("the cluster at %s has no node that is Ready: pods need one, a real one or one of kwok", c.config.Host)
 }
 
+// managedBy is the label of every namespace of the suite, by which those of a run that was killed can be found.
+const managedBy = "app.kubernetes.io/managed-by"
+
 // newNamespace makes an empty namespace.
 func (c *cluster) newNamespace(ctx context.Context) (string, error) {
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "rbg-conformance-"}}
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "rbg-conformance-", Labels: map[string]string{managedBy: "rbg-conformance"}}}
 	err := c.client.Create(ctx, ns)
 	if apierrors.IsForbidden(err) {
 		return "", fmt.Errorf("the user of this kubeconfig may not make namespaces: %w", err)

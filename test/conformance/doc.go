@@ -21,7 +21,8 @@
 //
 // # In a cluster of one's own
 //
-// The suite makes a namespace for each behaviour and removes it again. Pods run $CONFORMANCE_IMAGE and ask for nothing but
+// The suite makes a namespace for each behaviour and removes it again; those that a killed run leaves behind have the label
+// app.kubernetes.io/managed-by=rbg-conformance. Pods run $CONFORMANCE_IMAGE and ask for nothing but
 // GPUs, which need not exist: where nodes have $CONFORMANCE_RESOURCE (default nvidia.com/gpu), a pod of the suite takes all
 // of one node but what a behaviour needs; where none has, the resource is advertised on one node for as long as the suite
 // runs, which is a write of that node's status. Without a right to do either, behaviours that need scarce GPUs are skipped.

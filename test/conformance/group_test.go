@@ -129,6 +129,9 @@ func (t *trial) template(r role, unplaceable bool) map[string]any {
 	body, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&spec)
 	t.must("encode a pod template", err)
 	container := body["containers"].([]any)[0].(map[string]any)
+	if !t.preStopSleeps {
+		delete(container, "lifecycle")
+	}
 	if r.version != "" {
 		container["env"] = []any{map[string]any{"name": "VERSION", "value": r.version}}
 	}
