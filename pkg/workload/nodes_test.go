@@ -104,3 +104,33 @@ func TestNodesThatMayNotBeRead(t *testing.T) {
 		t.Error("permission was not asked for again")
 	}
 }
+
+// One look at all nodes does for every service for a while, and no longer.
+func TestNodesForAWhile(t *testing.T) {
+	c := dynamoPD(t)
+	c.nodesAllowed = true
+	c.node("gpu-0", 8)
+	api, at := c.client(), now
+	w := New(api, api, WithDiscovery(discovery(c.versions)), WithNodesFor(time.Second))
+	w.clock = func() time.Time { return at }
+	free := func() int {
+		t.Helper()
+		o, err := w.Observe(t.Context(), target, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(o.FreeGPUsByNode)
+	}
+	if n := free(); n != 1 {
+		t.Fatalf("%d nodes have free GPUs, want 1", n)
+	}
+	c.node("gpu-1", 8)
+	w.reader = c.client()
+	if n := free(); n != 1 {
+		t.Errorf("%d nodes have free GPUs within the second, want 1 still", n)
+	}
+	at = at.Add(time.Second)
+	if n := free(); n != 2 {
+		t.Errorf("%d nodes have free GPUs a second later, want 2", n)
+	}
+}

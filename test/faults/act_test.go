@@ -20,12 +20,17 @@ import (
 	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
 )
 
-// lastStep is how long what was begun last lasts at least.
-const lastStep = 1500 * time.Millisecond
+// lastStep is how long what was begun last lasts at least, and givenUp how long pods that never start do where they do to the
+// end: then they are given up.
+const (
+	lastStep = 1500 * time.Millisecond
+	givenUp  = startTimeout + 2*time.Second
+)
 
 // lasting is a fault that is still there.
 type lasting struct {
 	until int // the step before which it ends
+	kind  Kind
 	what  string
 	end   func(context.Context) error
 }
@@ -66,14 +71,18 @@ func (w *world) disturb(ctx context.Context) error {
 				return fmt.Errorf("%s: %w", f, err)
 			}
 			if end != nil {
-				present = append(present, lasting{i + f.Steps, f.String(), end})
+				present = append(present, lasting{i + f.Steps, f.Kind, f.String(), end})
 			}
 		}
 	}
-	if err := wait(ctx, lastStep); err != nil { // the last fault has its time, too
+	last := lastStep
+	if slices.ContainsFunc(present, func(l lasting) bool { return l.kind == NeverStarts && l.until > len(w.sequence.Steps) }) {
+		last = givenUp
+	}
+	if err := wait(ctx, last); err != nil {
 		return err
 	}
-	if err := endUntil(len(w.sequence.Steps) + 100); err != nil {
+	if err := endUntil(len(w.sequence.Steps) + toTheEnd); err != nil {
 		return err
 	}
 	w.hosts.each(func(r *replica) { r.arm(0, AtAny, false); r.sever(false) })

@@ -97,7 +97,7 @@ func (c *controllers) run(ctx context.Context, slot int, elect bool) {
 func (c *controllers) leader() *replica {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var any *replica
+	var other *replica
 	for _, r := range c.now {
 		if r.isDead() {
 			continue
@@ -105,9 +105,9 @@ func (c *controllers) leader() *replica {
 		if r.elected.Load() {
 			return r
 		}
-		any = r
+		other = r
 	}
-	return any
+	return other
 }
 
 // each does something with all that run.

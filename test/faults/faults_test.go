@@ -25,8 +25,8 @@ import (
 
 var (
 	seed      = flag.Uint64("faults.seed", 1, "the seed of the first sequence; the next ones count up")
-	sequences = flag.Int("faults.sequences", 2, "how many sequences are played")
-	steps     = flag.Int("faults.steps", 4, "how many steps each has")
+	sequences = flag.Int("faults.sequences", 4, "how many sequences are played")
+	steps     = flag.Int("faults.steps", 3, "how many steps each has")
 	parallel  = flag.Int("faults.parallel", 8, "how many are played at a time")
 	restarts  = flag.Int("faults.restarts", 0, "every so many sequences share a round in which the API server is restarted; 0 is none")
 	verbose   = flag.Bool("faults.verbose", false, "print what happened in sequences without a violation, too")
@@ -126,8 +126,8 @@ func (s *suite) playAll(t *testing.T, seeds []uint64, meanwhile func(context.Con
 func (s *suite) restart(ctx context.Context, seed uint64) error {
 	r := rand.New(rand.NewPCG(seed, 2))
 	for range 2 {
-		if wait(ctx, milliseconds(r, 5000, 10000)) != nil {
-			return nil
+		if _ = wait(ctx, milliseconds(r, 5000, 10000)); ctx.Err() != nil {
+			break // all sequences are over
 		}
 		if err := s.cp.Restart(ctx, controlplane.APIServer, milliseconds(r, 0, 3000)); err != nil && ctx.Err() == nil {
 			return err

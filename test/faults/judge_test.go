@@ -263,5 +263,5 @@ func TestBoundaries(t *testing.T) {
 }
 
 func newRequest(method, path string) (*http.Request, error) {
-	return http.NewRequest(method, "https://127.0.0.1"+path, nil) //nolint:noctx // it is never sent
+	return http.NewRequest(method, "https://127.0.0.1"+path, nil)
 }

@@ -27,7 +27,7 @@ const (
 	downWindow      = 3 * time.Second
 	rebalanceWindow = 2 * time.Second
 	startupTime     = time.Second
-	startTimeout    = 5 * time.Second
+	startTimeout    = 10 * time.Second // a busy machine takes its time to start a pod that is sound
 	drainTimeout    = 4 * time.Second
 	cooldown        = 3 * time.Second
 	maxAge          = 30 * time.Second

@@ -37,6 +37,9 @@ var drawn = []Kind{
 	NodeGone, BudgetLowered, BudgetLowered, Edited, Edited, RoleRecreated, Silence,
 }
 
+// toTheEnd is the steps of a fault that lasts until all stop.
+const toTheEnd = 1000
+
 // Fault is one fault. Which fields count is said at its kind.
 type Fault struct {
 	Kind  Kind
@@ -70,7 +73,10 @@ func (f Fault) String() string {
 		text += fmt.Sprintf(" (%s, with %d replicas)", f.Role, f.N)
 	case LeaderStops, LeaderCutOff, Silence:
 	}
-	if f.Steps > 0 {
+	switch {
+	case f.Steps == toTheEnd:
+		text += " to the end"
+	case f.Steps > 0:
 		text += fmt.Sprintf(" for %d steps", f.Steps)
 	}
 	return text
@@ -224,7 +230,11 @@ func drawFault(r *rand.Rand, s *Sequence) Fault {
 		if f.Boundary == AtScale || f.Boundary == AtFinalizer {
 			f.N = 1
 		}
-	case NeverStarts, Stuck, Silence:
+	case NeverStarts:
+		if f.Steps = 1 + r.IntN(4); r.IntN(2) == 0 {
+			f.Steps = toTheEnd
+		}
+	case Stuck, Silence:
 		f.Steps = 1 + r.IntN(4)
 	case NodeGone:
 		f.N, f.Steps = r.IntN(2), 1+r.IntN(4)
