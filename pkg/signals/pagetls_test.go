@@ -87,13 +87,13 @@ func TestExportersBehindTLS(t *testing.T) {
 func TestTokenOfPagesStaysBehindTLS(t *testing.T) {
 	ca := newAuthority(t)
 	heard := make(chan string, 9)
-	clear := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { heard <- r.Header.Get("Authorization") }))
-	defer clear.Close()
+	plain := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { heard <- r.Header.Get("Authorization") }))
+	defer plain.Close()
 	r := newRig(t, Config{Pods: PageConfig{BearerToken: "t0ken", TLS: TLSConfig{CA: ca.pem}}})
 	p := r.pod(KindDecode, "d")
-	p.target.URL = clear.URL + "/metrics"
+	p.target.URL = plain.URL + "/metrics"
 	r.collect()
-	redirecting := httptest.NewUnstartedServer(http.RedirectHandler(clear.URL+"/metrics", http.StatusFound))
+	redirecting := httptest.NewUnstartedServer(http.RedirectHandler(plain.URL+"/metrics", http.StatusFound))
 	redirecting.TLS = ca.serverTLS(false)
 	redirecting.StartTLS()
 	defer redirecting.Close()
