@@ -174,12 +174,22 @@ func (c *cluster) status() v1alpha1.PDAutoscalerStatus {
 // token makes a ServiceAccount, with or without the right to read decisions.
 func (c *cluster) token(name string, reader bool) string {
 	c.t.Helper()
+	role := ""
+	if reader {
+		role = "pdautoscaler-metrics-reader"
+	}
+	return c.tokenWith(name, role)
+}
+
+// tokenWith makes a ServiceAccount with a ClusterRole, or with none.
+func (c *cluster) tokenWith(name, role string) string {
+	c.t.Helper()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: name}}
 	c.must(c.client.Create(c.t.Context(), account))
-	if reader {
+	if role != "" {
 		c.must(c.client.Create(c.t.Context(), &rbacv1.ClusterRoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: c.namespace + "-" + name},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "pdautoscaler-metrics-reader"},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
 			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: c.namespace, Name: name}},
 		}))
 	}

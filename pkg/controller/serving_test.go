@@ -14,10 +14,6 @@ import (
 	"strings"
 	"testing"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
-	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	certutil "k8s.io/client-go/util/cert"
 
 	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
@@ -67,20 +63,6 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// pageToken makes a ServiceAccount that may see the page.
-func (c *cluster) pageToken(name string) string {
-	c.t.Helper()
-	c.must(c.client.Create(c.t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: name}}))
-	c.must(c.client.Create(c.t.Context(), &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: c.namespace + "-" + name},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "pdautoscaler-page-reader"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: c.namespace, Name: name}},
-	}))
-	token, err := c.kubernetes.CoreV1().ServiceAccounts(c.namespace).CreateToken(c.t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
-	c.must(err)
-	return token.Status.Token
-}
-
 // Every port is behind TLS and the API server's word: who is not known, or may not get a path, gets nothing of it. A renewed
 // certificate is served without a restart.
 func TestServedPortsAskTheAPIServer(t *testing.T) {
@@ -91,7 +73,7 @@ func TestServedPortsAskTheAPIServer(t *testing.T) {
 	first := certificateIn(t, dir)
 	metrics, page := freeAddress(t), freeAddress(t)
 	c.manage(Options{MetricsAddress: metrics, MetricsCertDir: dir, PageAddress: page, PageCertDir: dir})
-	reader, viewer, stranger := c.token("reader", true), c.pageToken("viewer"), c.token("stranger", false)
+	reader, viewer, stranger := c.token("reader", true), c.tokenWith("viewer", "pdautoscaler-page-reader"), c.token("stranger", false)
 	c.eventually("the ports", func() error {
 		_, _, err := c.get(metrics, "/metrics", "")
 		_, _, pageErr := c.get(page, "/page/", "")
