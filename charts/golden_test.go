@@ -43,7 +43,7 @@ var secret = regexp.MustCompile(`LS0tLS1CRUdJTi[A-Za-z0-9+/=]{200,}`)
 func short(manifest string) string {
 	manifest = secret.ReplaceAllString(manifest, "(made anew)")
 	var out []string
-	for _, text := range strings.Split(manifest, "\n---\n") {
+	for text := range strings.SplitSeq(manifest, "\n---\n") {
 		lines := strings.Split(text, "\n")
 		for i, line := range lines {
 			if cut := line == "spec:" && strings.Contains(text, "kind: CustomResourceDefinition") || line == "data:" && strings.Contains(text, "kind: ConfigMap"); cut {

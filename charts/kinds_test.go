@@ -94,7 +94,7 @@ func TestAPIServerTakesAll(t *testing.T) {
 	for _, set := range sets(t) {
 		var known []string
 		count := 0
-		for _, text := range strings.Split(render(t, set), "\n---\n") {
+		for text := range strings.SplitSeq(render(t, set), "\n---\n") {
 			if !strings.Contains(text, "apiVersion: monitoring.coreos.com/") && !strings.Contains(text, "apiVersion: cert-manager.io/") {
 				known = append(known, text)
 				count += strings.Count("\n"+text, "\napiVersion: ")

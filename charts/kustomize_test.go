@@ -93,7 +93,7 @@ func TestTheSameAsKustomize(t *testing.T) {
 				if kind == "CustomResourceDefinition" {
 					ignore = []string{"spec"} // held to the letter by the test of charts/generate
 				}
-				if diff := cmp.Diff(comparable(of, ignore), comparable(chart[id], ignore)); diff != "" {
+				if diff := cmp.Diff(withoutMarks(of, ignore), withoutMarks(chart[id], ignore)); diff != "" {
 					t.Errorf("%s (-kustomize +chart):\n%s", id, diff)
 				}
 			}
@@ -104,8 +104,8 @@ func TestTheSameAsKustomize(t *testing.T) {
 // chartLabels say which release an object is of.
 var chartLabels = []string{"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/version", "app.kubernetes.io/managed-by", "helm.sh/chart"}
 
-// comparable is an object without labels that only a chart has, without tags of images, and without ignored fields.
-func comparable(o object, ignore []string) object {
+// withoutMarks is an object without labels that only a chart has, without tags of images, and without ignored fields.
+func withoutMarks(o object, ignore []string) object {
 	delete(o, "ignored")
 	for _, path := range ignore {
 		if path == "mounts" { // without the metrics port's, and in any order

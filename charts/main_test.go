@@ -1,7 +1,6 @@
 package charts
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,7 +35,7 @@ func runHelm(t *testing.T, args ...string) (string, error) {
 	}
 	helm.once.Do(func() {
 		home := filepath.Join(os.TempDir(), "helm-of-pdautoscaler-tests")
-		helm.Helm, helm.err = install.NewHelm(context.Background(), "..", home)
+		helm.Helm, helm.err = install.NewHelm(t.Context(), "..", home)
 	})
 	if helm.err != nil {
 		t.Fatal(helm.err)
@@ -74,7 +73,7 @@ type object = map[string]any
 func objects(t *testing.T, manifest string) map[string]object {
 	t.Helper()
 	out := map[string]object{}
-	for _, text := range strings.Split("\n"+manifest, "\n---") {
+	for text := range strings.SplitSeq("\n"+manifest, "\n---") {
 		var o object
 		if err := yaml.Unmarshal([]byte(text), &o); err != nil {
 			t.Fatalf("%v in:\n%s", err, text)

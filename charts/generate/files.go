@@ -81,7 +81,7 @@ func documents(path string) ([]*yaml.Node, error) {
 		return nil, err
 	}
 	var out []*yaml.Node
-	for _, text := range bytes.Split(content, []byte("\n---\n")) {
+	for text := range bytes.SplitSeq(content, []byte("\n---\n")) {
 		var document yaml.Node
 		if err := yaml.Unmarshal(text, &document); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
