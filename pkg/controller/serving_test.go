@@ -132,7 +132,7 @@ func (c *cluster) checkSignIn(address, token string) {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	ask := func(method, path string, form string, cookies ...*http.Cookie) (*http.Response, string) {
+	ask := func(method, path string, form string, cookies ...*http.Cookie) (code int, body string, set []*http.Cookie) {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), method, "https://"+address+path, strings.NewReader(form))
 		c.must(err)
@@ -146,21 +146,21 @@ func (c *cluster) checkSignIn(address, token string) {
 		response, err := client.Do(r)
 		c.must(err)
 		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
+		text, err := io.ReadAll(response.Body)
 		c.must(err)
-		return response, string(body)
+		return response.StatusCode, string(text), response.Cookies()
 	}
-	if r, body := ask("GET", "/page/", ""); r.StatusCode != 401 || !strings.Contains(body, `action="/page/sign-in"`) {
-		t.Errorf("a browser is answered with %d: %.200s", r.StatusCode, body)
+	if code, body, _ := ask("GET", "/page/", ""); code != 401 || !strings.Contains(body, `action="/page/sign-in"`) {
+		t.Errorf("a browser is answered with %d: %.200s", code, body)
 	}
-	r, _ := ask("POST", "/page/sign-in", "token="+token)
-	if r.StatusCode != http.StatusSeeOther || len(r.Cookies()) != 1 {
-		t.Fatalf("signing in is answered with %d and %v", r.StatusCode, r.Cookies())
+	code, _, set := ask("POST", "/page/sign-in", "token="+token)
+	if code != http.StatusSeeOther || len(set) != 1 {
+		t.Fatalf("signing in is answered with %d and %v", code, set)
 	}
-	if r, body := ask("GET", "/page/", "", r.Cookies()[0]); r.StatusCode != 200 || !strings.Contains(body, "<h1>PDAutoscalers</h1>") {
-		t.Errorf("who has signed in is answered with %d: %.200s", r.StatusCode, body)
+	if code, body, _ := ask("GET", "/page/", "", set[0]); code != 200 || !strings.Contains(body, "<h1>PDAutoscalers</h1>") {
+		t.Errorf("who has signed in is answered with %d: %.200s", code, body)
 	}
-	if r, body := ask("GET", "/page/", "", &http.Cookie{Name: r.Cookies()[0].Name, Value: "old"}); r.StatusCode != 401 || !strings.Contains(body, "may have expired") {
-		t.Errorf("an old token is answered with %d: %.200s", r.StatusCode, body)
+	if code, body, _ := ask("GET", "/page/", "", &http.Cookie{Name: set[0].Name, Value: "old"}); code != 401 || !strings.Contains(body, "may have expired") {
+		t.Errorf("an old token is answered with %d: %.200s", code, body)
 	}
 }
