@@ -73,7 +73,7 @@ where it is installed: use its external scaler then. prometheus-adapter often is
 **Certificates.** The aggregated API always speaks TLS. With ` + "`--metrics-api-cert-dir`" + ` it serves tls.crt and tls.key of that directory, read
 again when they change, for the name pdautoscaler-metrics-api.pdautoscaler-system.svc; put the certificate of their authority into
 ` + "`spec.caBundle`" + ` of both APIServices (` + "`kubectl patch apiservice v1beta1.external.metrics.k8s.io --type=merge -p \"{\\\"spec\\\":{\\\"insecureSkipTLSVerify\\\":false,\\\"caBundle\\\":\\\"$(base64 -w0 ca.crt)\\\"}}\"`" + `), or let
-cert-manager do both (` + "`config/metricsapi/certmanager`" + `). Without a directory each replica makes a certificate at its start and the
+cert-manager do both (` + "`config/metricsapi/certmanager`" + `). The Helm chart makes an authority of its own and does both. Without a directory each replica makes a certificate at its start and the
 APIServices have to set insecureSkipTLSVerify. Callers are known by the front proxy's certificate, by their own, or by a bearer token, and
 may read what RBAC of the API groups allows them; HPAs may by Kubernetes' own roles.
 KEDA's scaler serves ` + "`--keda-cert-dir`" + `; with a ca.crt in it, only those are answered who show a certificate of that authority. Without TLS
