@@ -126,8 +126,10 @@ func (s *suite) playAll(t *testing.T, seeds []uint64, meanwhile func(context.Con
 func (s *suite) restart(ctx context.Context, seed uint64) error {
 	r := rand.New(rand.NewPCG(seed, 2))
 	for range 2 {
-		if _ = wait(ctx, milliseconds(r, 5000, 10000)); ctx.Err() != nil {
-			break // all sequences are over
+		select {
+		case <-ctx.Done(): // all sequences are over
+			return nil
+		case <-time.After(milliseconds(r, 5000, 10000)):
 		}
 		if err := s.cp.Restart(ctx, controlplane.APIServer, milliseconds(r, 0, 3000)); err != nil && ctx.Err() == nil {
 			return err
