@@ -12,6 +12,8 @@ PROPERTY := $(shell grep -rl --include='*_test.go' 'pgregory.net/rapid' pkg sim 
 OTHERS = $(filter-out $(PROPERTY),$(shell go list -f '{{.Dir}}' ./... | sed 's|^$(CURDIR)|.|'))
 CASES ?= 1000
 LONG_CASES ?= 10000
+# Packages at a time: those with a control plane wait more than they work.
+AT_ONCE ?= 4
 
 .PHONY: help
 help: ## List the targets
@@ -32,8 +34,8 @@ demo: ## Watch the autoscaler at work on this machine, about 4 minutes
 
 .PHONY: test
 test: control-plane ## Unit, property (1,000 cases a rule) and control-plane tests
-	go test -shuffle=on -timeout 20m $(OTHERS)
-	go test -shuffle=on -timeout 20m $(PROPERTY) -rapid.checks=$(CASES)
+	go test -p $(AT_ONCE) -shuffle=on -timeout 20m $(OTHERS)
+	go test -p $(AT_ONCE) -shuffle=on -timeout 20m $(PROPERTY) -rapid.checks=$(CASES)
 
 .PHONY: race
 race: control-plane ## The tests with the race detector

@@ -2,7 +2,6 @@ package charts
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -47,7 +46,7 @@ func short(manifest string) string {
 		lines := strings.Split(text, "\n")
 		for i, line := range lines {
 			if cut := line == "spec:" && strings.Contains(text, "kind: CustomResourceDefinition") || line == "data:" && strings.Contains(text, "kind: ConfigMap"); cut {
-				lines = append(lines[:i+1], fmt.Sprintf("  # and %d lines more", len(lines)-i-1))
+				lines = append(lines[:i+1], "  # and so on")
 				break
 			}
 		}

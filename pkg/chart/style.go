@@ -46,7 +46,7 @@ svg .band{fill:var(--band)}
 svg .band.rule{stroke:var(--grid);stroke-width:1;vector-effect:non-scaling-stroke}
 svg .band.move{fill:var(--move);fill-opacity:.16}
 svg .band.fault{fill:var(--limit);fill-opacity:.12}
-svg .band-words{font-size:11px;fill:var(--soft)}
+svg .band-words{font-size:11px;fill:var(--soft);paint-order:stroke;stroke:var(--paper);stroke-width:3px;stroke-linejoin:round}
 svg .band-words.move{fill:var(--move)}
 svg .band-words.fault{fill:var(--limit)}
 svg .name{font-size:12px}
