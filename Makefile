@@ -12,6 +12,8 @@ PROPERTY := $(shell grep -rl --include='*_test.go' 'pgregory.net/rapid' pkg sim 
 OTHERS = $(filter-out $(PROPERTY),$(shell go list -f '{{.Dir}}' ./... | sed 's|^$(CURDIR)|.|'))
 CASES ?= 1000
 LONG_CASES ?= 10000
+# Suites that take minutes: the stand-in held to RBG, random faults, many services. test-long runs them.
+SUITES := ./test/conformance ./test/faults ./test/benchcontroller
 # Packages at a time: those with a control plane wait more than they work.
 AT_ONCE ?= 4
 
@@ -34,7 +36,7 @@ demo: ## Watch the autoscaler at work on this machine, about 4 minutes
 
 .PHONY: test
 test: control-plane ## Unit, property (1,000 cases a rule) and control-plane tests
-	go test -p $(AT_ONCE) -shuffle=on -timeout 20m $(OTHERS)
+	go test -p $(AT_ONCE) -shuffle=on -timeout 20m $(filter-out $(SUITES),$(OTHERS))
 	go test -p $(AT_ONCE) -shuffle=on -timeout 20m $(PROPERTY) -rapid.checks=$(CASES)
 
 .PHONY: race
@@ -43,7 +45,7 @@ race: control-plane ## The tests with the race detector
 	go test -race -short -shuffle=on -timeout 30m $(PROPERTY) -rapid.checks=100
 
 .PHONY: test-long
-test-long: race ## The same with 10,000 cases a rule
+test-long: race ## The same with 10,000 cases a rule, more random faults, and the suites that take minutes
 	go test -shuffle=on -timeout 40m $(PROPERTY) -rapid.checks=$(LONG_CASES)
 	$(MAKE) faults SEQUENCES=30
 

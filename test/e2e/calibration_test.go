@@ -21,6 +21,7 @@ func TestCalibrationOfALiveService(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a Kubernetes control plane and about a minute: not under -short")
 	}
+	t.Parallel()
 	repository, bin := build(t, "pdautoscaler")
 	s, err := stage.Start(t.Context(), stage.Options{
 		Dir: t.TempDir(), Repository: repository, Autoscaler: filepath.Join(bin, "pdautoscaler"), Seed: 1, Progress: os.Stderr, Events: io.Discard,

@@ -37,6 +37,7 @@ func TestMoveUnderAHardCap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Parallel()
 	repository, bin := build(t, "pdautoscaler")
 	var history bytes.Buffer
 	s, err := stage.Start(t.Context(), stage.Options{
