@@ -139,8 +139,7 @@ func own(t *testing.T) map[access]bool {
 
 // The rights of config/rbac are enough for all that the controller does, and
 // there is not one that it does not use.
-func TestRightsAreEnoughAndNoMore(t *testing.T) {
-	t.Parallel()
+func TestRightsAreEnoughAndNoMore(t *testing.T) { // beside no other test: one of them would make the lease
 	c := newCluster(t, rbgfake.Example{ReadyAfter: 300 * time.Millisecond})
 	c.installForeign()
 	c.make(`{apiVersion: v1, kind: ResourceQuota, metadata: {name: gpus}, spec: {hard: {requests.nvidia.com/gpu: "64"}}}`)
@@ -151,7 +150,7 @@ func TestRightsAreEnoughAndNoMore(t *testing.T) {
 	c.must(err)
 	address := listener.Addr().String()
 	c.must(listener.Close())
-	// Another test beside this one may have made the lease already.
+	// A test before this one may have made the lease already.
 	_, err = c.kubernetes.CoordinationV1().Leases("pdautoscaler-system").Get(t.Context(), LeaderElectionID, metav1.GetOptions{})
 	leased := err == nil
 	calls := c.manage(Options{MetricsAddress: address, LeaderElection: LeaderElection{Enabled: true, Namespace: "pdautoscaler-system"}})
