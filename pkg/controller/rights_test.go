@@ -138,8 +138,8 @@ func own(t *testing.T) map[access]bool {
 }
 
 // The rights of config/rbac are enough for all that the controller does, and
-// there is not one that it does not use.
-func TestRightsAreEnoughAndNoMore(t *testing.T) { // beside no other test: one of them would make the lease
+// there is not one that it does not use. It runs beside no other test: one of them could make the lease.
+func TestRightsAreEnoughAndNoMore(t *testing.T) {
 	c := newCluster(t, rbgfake.Example{ReadyAfter: 300 * time.Millisecond})
 	c.installForeign()
 	c.make(`{apiVersion: v1, kind: ResourceQuota, metadata: {name: gpus}, spec: {hard: {requests.nvidia.com/gpu: "64"}}}`)

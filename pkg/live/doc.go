@@ -6,7 +6,7 @@
 // round (Board.Add), browsers ask for pages (Board.Handler), and nothing goes the other way.
 //
 // All that is kept is bounded: of each PDAutoscaler the last Samples rounds as numbers, the last Events changes as a line each,
-// and the last Decisions of them with their reasons, some 150 kB. A number that is not known leaves a gap; it is never drawn as zero.
+// and the last Decisions of them with their reasons. A number that is not known leaves a gap; it is never drawn as zero.
 //
 // A page asks again for what has changed while it is looked at. It loads nothing from anywhere else, and without script it is
 // loaded anew.

@@ -23,5 +23,6 @@
 //	whynot.go     what speaks against other counts, on the same input
 //
 // The rules it keeps are listed in rules.md beside this file and each is a
-// property test in rules_test.go and rules_move_test.go.
+// property test in rules_test.go, rules_move_test.go or
+// prior_test.go.
 package planner

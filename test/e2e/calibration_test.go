@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
 	"github.com/pdautoscaler/pdautoscaler/pkg/capacity"
@@ -51,7 +50,10 @@ func TestCalibrationOfALiveService(t *testing.T) {
 	if err := s.Emulator.Play(&steady, 1); err != nil {
 		t.Fatal(err)
 	}
-	records := playUntilLearnt(t, s, steady.Duration())
+	const rounds = 15 // the first few that teach are still uncertain
+	records := playUntil(t, s, steady.Duration(), rounds, func(last []planner.Record) bool {
+		return len(last) >= rounds && bothLearnt(&last[len(last)-1].Input.Spec)
+	})
 	last := &records[len(records)-1].Input.Spec
 	if last.Prior == nil {
 		t.Fatalf("nothing was learnt in %d rounds", len(records))
@@ -66,34 +68,6 @@ func TestCalibrationOfALiveService(t *testing.T) {
 		}
 	}
 	replays(t, records)
-}
-
-// playUntilLearnt returns all decision records once both roles' steps have been corrected, or at the end of the load.
-func playUntilLearnt(t *testing.T, s *stage.Stage, length time.Duration) []planner.Record {
-	t.Helper()
-	end := time.After(length)
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for over := false; !over; {
-		select {
-		case <-s.Failed():
-			t.Fatal(s.Err())
-		case <-end:
-			over = true
-		case <-tick.C:
-			const rounds = 15 // the first few that teach are still uncertain
-			records, err := s.Decisions(t.Context(), rounds)
-			if err != nil {
-				t.Fatal(err)
-			}
-			over = len(records) >= rounds && bothLearnt(&records[len(records)-1].Input.Spec)
-		}
-	}
-	records, err := s.Decisions(t.Context(), 1000)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return records
 }
 
 func bothLearnt(s *planner.Spec) bool {

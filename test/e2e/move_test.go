@@ -57,7 +57,9 @@ func TestMoveUnderAHardCap(t *testing.T) {
 	if err := s.Emulator.Play(&load.Load, 1); err != nil {
 		t.Fatal(err)
 	}
-	records := playUntilMoved(t, s, load.Load.Duration())
+	records := playUntil(t, s, load.Load.Duration(), 5, func(last []planner.Record) bool {
+		return slices.ContainsFunc(last, func(r planner.Record) bool { return done(r.Decision.Ended) })
+	})
 
 	check, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
@@ -98,24 +100,24 @@ func build(t *testing.T, commands ...string) (repository, bin string) {
 	return repository, bin
 }
 
-// playUntilMoved returns all decision records once a move has been completed, or at the end of the load.
-func playUntilMoved(t *testing.T, s *stage.Stage, length time.Duration) []planner.Record {
+// playUntil returns all decision records once the last few are as is waited for, or at the end of the load.
+func playUntil(t *testing.T, s *stage.Stage, length time.Duration, few int, over func(last []planner.Record) bool) []planner.Record {
 	t.Helper()
 	end := time.After(length)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for over := false; !over; {
+	for ended := false; !ended; {
 		select {
 		case <-s.Failed():
 			t.Fatal(s.Err())
 		case <-end:
-			over = true
+			ended = true
 		case <-tick.C:
-			records, err := s.Decisions(t.Context(), 5)
+			records, err := s.Decisions(t.Context(), few)
 			if err != nil {
 				t.Fatal(err)
 			}
-			over = slices.ContainsFunc(records, func(r planner.Record) bool { return done(r.Decision.Ended) })
+			ended = over(records)
 		}
 	}
 	records, err := s.Decisions(t.Context(), 1000)
