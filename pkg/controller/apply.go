@@ -60,13 +60,6 @@ func (c *Reconciler) roomFor(ctx context.Context, r *round, role planner.Role, r
 	return nil
 }
 
-func roleSpecOf(s *planner.Spec, role planner.Role) *planner.RoleSpec {
-	if role == planner.Prefill {
-		return &s.Prefill
-	}
-	return &s.Decode
-}
-
 func growth(d *planner.Decision, role planner.Role) int {
 	rd := roleDecision(d, role)
 	return rd.To - rd.From

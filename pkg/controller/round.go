@@ -114,3 +114,10 @@ func pool(o *workload.Observation, role planner.Role) *planner.Pool {
 	}
 	return &o.Decode
 }
+
+func roleSpecOf(s *planner.Spec, role planner.Role) *planner.RoleSpec {
+	if role == planner.Prefill {
+		return &s.Prefill
+	}
+	return &s.Decode
+}
