@@ -63,8 +63,9 @@ func (m *Metrics) observe(r *round) {
 	of := series{r.pda.Namespace, r.pda.Name}
 	d := r.decision()
 	for _, role := range roles {
-		var desired, ready, load, demand, queue *float64
+		var desired, target, ready, load, demand, queue *float64
 		if r.seen != nil {
+			target = new(float64(pool(r.seen, role).Desired))
 			ready = new(float64(countReady(pool(r.seen, role))))
 		}
 		if d != nil {
@@ -79,6 +80,7 @@ func (m *Metrics) observe(r *round) {
 			m.counters[metricDecisions].WithLabelValues(of.with(string(role), direction(rd), string(rd.Binding))...).Inc()
 		}
 		of.set(m.gauges[metricDesired], desired, string(role))
+		of.set(m.gauges[metricTarget], target, string(role))
 		of.set(m.gauges[metricReady], ready, string(role))
 		of.set(m.gauges[metricLoad], load, string(role))
 		of.set(m.gauges[metricDemand], demand, string(role))
@@ -178,6 +180,9 @@ func sourceLabel(kind signals.Kind) string {
 
 func (m *Metrics) observeMoves(r *round, of series) {
 	count := func(result string) { m.counters[metricMoves].WithLabelValues(of.with(result)...).Inc() }
+	for _, result := range labelResult.Values { // from zero on: an increase is seen from the first one on
+		m.counters[metricMoves].WithLabelValues(of.with(result)...)
+	}
 	if r.abandoned != "" {
 		count("Abandoned")
 	}
@@ -201,8 +206,9 @@ func (m *Metrics) observeFailures(r *round, of series) {
 		"apply":   len(r.writeErrors) > 0,
 	}
 	for step, yes := range failed {
+		failures := m.counters[metricReconcileFail].WithLabelValues(of.with(step)...) // from zero on, as moves
 		if yes {
-			m.counters[metricReconcileFail].WithLabelValues(of.with(step)...).Inc()
+			failures.Inc()
 		}
 	}
 }

@@ -5,6 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 // Names of the controller's series.
 const (
 	metricDesired         = "pdautoscaler_desired_replicas"
+	metricTarget          = "pdautoscaler_target_replicas"
 	metricReady           = "pdautoscaler_ready_replicas"
 	metricLoad            = "pdautoscaler_role_load"
 	metricDemand          = "pdautoscaler_demand_requests_per_second"
@@ -105,6 +106,7 @@ func Table() []Series { return table }
 
 var table = []Series{
 	{metricDesired, Gauge, "Replicas that the last decision asks for.", []Label{labelRole}},
+	{metricTarget, Gauge, "Replicas that the target asks for, whoever wrote them.", []Label{labelRole}},
 	{metricReady, Gauge, "Replicas that serve.", []Label{labelRole}},
 	{metricLoad, Gauge, "Share of the ready replicas' capacity that the demand takes: compute for prefill, memory bandwidth for decode. Over 1 is overload.", []Label{labelRole}},
 	{metricDemand, Gauge, "Requests per second that the role was sized for.", []Label{labelRole}},

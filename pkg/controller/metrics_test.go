@@ -62,6 +62,8 @@ func TestMetrics(t *testing.T) {
 	for name, want := range map[string]float64{
 		`desired_replicas{role="prefill"}`:            3,
 		`desired_replicas{role="decode"}`:             1,
+		`target_replicas{role="prefill"}`:             3,
+		`target_replicas{role="decode"}`:              1,
 		`ready_replicas{role="prefill"}`:              2,
 		`role_load{role="prefill"}`:                   0.75,
 		`predicted_latency_seconds{objective="ttft"}`: 1.25,
@@ -82,6 +84,8 @@ func TestMetrics(t *testing.T) {
 		`signal_sources{source="prefill",state="ok"}`:                         1,
 		`signal_sources{source="decode",state="failed"}`:                      1,
 		`reconcile_errors_total{step="collect"}`:                              2,
+		`reconcile_errors_total{step="apply"}`:                                0,
+		`moves_total{result="Returned"}`:                                      0,
 	} {
 		if got, found := values[name]; !found || got != want {
 			t.Errorf("%s is %g (there: %t), want %g", name, got, found, want)
@@ -97,7 +101,7 @@ func TestMetrics(t *testing.T) {
 	w.service.observe = errors.New("timeout")
 	w.rounds(1)
 	values = w.values()
-	for _, name := range []string{`desired_replicas{role="prefill"}`, `ready_replicas{role="prefill"}`, `gpus_held{}`, `observed_latency_seconds{objective="ttft"}`, `role_load{role="prefill"}`, `signal_age_seconds{source="prefill"}`} {
+	for _, name := range []string{`desired_replicas{role="prefill"}`, `target_replicas{role="prefill"}`, `ready_replicas{role="prefill"}`, `gpus_held{}`, `observed_latency_seconds{objective="ttft"}`, `role_load{role="prefill"}`, `signal_age_seconds{source="prefill"}`} {
 		if got, found := values[name]; found {
 			t.Errorf("nothing could be read, and %s is still %g", name, got)
 		}
