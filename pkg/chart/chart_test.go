@@ -183,6 +183,18 @@ func TestPlane(t *testing.T) {
 	}
 }
 
+// Of two points beside each other the left one has its name on the left: on the right it would cover the other.
+func TestNamesCoverNoOtherPoint(t *testing.T) {
+	p := Plane{HeightPx: 200, X: Between(20, 40), Y: Linear(1), Points: []Point{
+		{Name: "tokenscale", X: 33.8, Y: 0.33}, {Name: "keda-queue", X: 34.6, Y: 0.31}, {Name: "far below", X: 34.2, Y: 0.05}, {Name: "at the left edge", X: 20.1, Y: 0.8}, {Name: "beside it", X: 21, Y: 0.8},
+	}}
+	for i, want := range []bool{true, false, false, false, false} {
+		if got := p.leftOf(i); got != want {
+			t.Errorf("the name of %s is on the left: %t, want %t", p.Points[i].Name, got, want)
+		}
+	}
+}
+
 // The words of bands that follow one another closely stand below each other, and none leaves the plot.
 func TestBandWordsAreKeptApart(t *testing.T) {
 	words := "2 GPUs to decode" // about 96 px

@@ -34,6 +34,8 @@ type XY struct{ X, Y float64 }
 const (
 	narrowPlot    = 230.0
 	letterPx      = 6.8
+	pointPx       = 5.0  // radius of a point
+	overhangPx    = 20.0 // how far a name may reach beyond the plot
 	smallLetterPx = 6.0
 )
 
@@ -102,16 +104,35 @@ func (p *Plane) writePoints(b *strings.Builder, h float64) {
 		if point.Name != "" && math.Abs(heights[i]-y) > lineHeight {
 			fmt.Fprintf(b, `<line x1="%[1]s%%" x2="%[1]s%%" y1="%[2]s" y2="%[3]s"/>`, decimal(100*x), decimal(y), decimal(heights[i]))
 		}
-		fmt.Fprintf(b, `<circle cx="%s%%" cy="%s" r="5"/><text x="%s%%" dx="%d" y="%s" text-anchor="%s">%s</text></g>`,
-			decimal(100*x), decimal(y), decimal(100*x), dx, decimal(heights[i]+4), anchor, escape(point.Name))
+		fmt.Fprintf(b, `<circle cx="%s%%" cy="%s" r="%d"/><text x="%s%%" dx="%d" y="%s" text-anchor="%s">%s</text></g>`,
+			decimal(100*x), decimal(y), int(pointPx), decimal(100*x), dx, decimal(heights[i]+4), anchor, escape(point.Name))
 	}
 }
 
-// leftOf says that a point's name is on its left: it would not fit on its right.
+// leftOf says that a point's name is on its left: where it would not fit on its right, or would cover more of the other points there.
 func (p *Plane) leftOf(i int) bool {
 	point := &p.Points[i]
-	return p.X.At(point.X)*narrowPlot+9+letterPx*float64(len(point.Name)) > narrowPlot+12
+	x, wide := p.X.At(point.X)*narrowPlot, nameWidth(point.Name)
+	if x+wide > narrowPlot+overhangPx {
+		return true
+	}
+	return x-wide >= -overhangPx && p.covered(i, x-wide, x-6) < p.covered(i, x+6, x+wide)
 }
+
+// covered counts the other points that a name from one place to another covers, at the point's own height.
+func (p *Plane) covered(i int, from, to float64) (n int) {
+	at := func(j int) float64 { return float64(p.HeightPx) * (1 - p.Y.At(p.Points[j].Y)) }
+	for j := range p.Points {
+		x := p.X.At(p.Points[j].X) * narrowPlot
+		if j != i && math.Abs(at(i)-at(j)) < lineHeight && from < x+pointPx && x-pointPx < to {
+			n++
+		}
+	}
+	return n
+}
+
+// nameWidth is how far a name reaches from the middle of its point.
+func nameWidth(name string) float64 { return 9 + letterPx*float64(len(name)) }
 
 // nameHeights moves the names apart that would cover each other in a narrow picture.
 func (p *Plane) nameHeights(h float64) []float64 {
@@ -153,7 +174,7 @@ func (p *Plane) overlap(i, j int) bool {
 }
 
 func (p *Plane) extent(i int) (from, to float64) {
-	x, wide := p.X.At(p.Points[i].X)*narrowPlot, 9+letterPx*float64(len(p.Points[i].Name))
+	x, wide := p.X.At(p.Points[i].X)*narrowPlot, nameWidth(p.Points[i].Name)
 	if p.leftOf(i) {
 		return x - wide, x + 6
 	}
