@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -24,6 +25,7 @@ type controller struct {
 	probes  string
 	done    chan struct{} // closed when it has ended
 	err     error         // how it ended; read only after done
+	asked   atomic.Bool   // to end
 }
 
 // stopGrace is how long the autoscaler may take to end in good order.
@@ -95,8 +97,11 @@ func (c *controller) ready(ctx context.Context) error {
 	}
 }
 
-// ended says how the process ended without being asked to.
+// ended says how the process ended without being asked to, and nothing if it was asked to.
 func (c *controller) ended() error {
+	if c.asked.Load() {
+		return nil
+	}
 	return fmt.Errorf("the autoscaler ended by itself (%w); its log is %s", errors.Join(c.err, errEnded), c.log)
 }
 
@@ -104,6 +109,7 @@ var errEnded = errors.New("it should run until it is stopped")
 
 // stop ends the process and waits until it is gone.
 func (c *controller) stop() error {
+	c.asked.Store(true)
 	_ = c.cmd.Process.Signal(syscall.SIGTERM) // one that is gone already is what is wanted
 	select {
 	case <-c.done:
@@ -113,6 +119,13 @@ func (c *controller) stop() error {
 		<-c.done
 		return fmt.Errorf("the autoscaler did not end within %s and was killed; its log is %s", stopGrace, c.log)
 	}
+}
+
+// kill ends the process as the loss of its node does: it can put nothing in order.
+func (c *controller) kill() {
+	c.asked.Store(true)
+	_ = c.cmd.Process.Kill() // one that is gone already is what is wanted
+	<-c.done
 }
 
 // get reads a page of the autoscaler with a bearer token.

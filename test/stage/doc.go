@@ -16,5 +16,6 @@
 //	service.go     the RoleBasedGroup and the exporters
 //	resource.go    the PDAutoscaler
 //	controller.go  the autoscaler's process
+//	takeover.go    another one that stands by and takes over
 //	decisions.go   its decision records, read as a person with the right to does
 package stage

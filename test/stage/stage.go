@@ -63,6 +63,9 @@ type Stage struct {
 	options     Options
 	client      ctrlclient.Client
 	controller  *controller
+	standby     *controller
+	kubeconfig  string   // the autoscaler's
+	installed   []string // its flags
 	readerToken string
 	progress    *controlplane.Progress
 
@@ -160,17 +163,23 @@ func (s *Stage) startAutoscaler(ctx context.Context) error {
 	if s.options.Installation != nil {
 		install = func(ctx context.Context) (string, []string, error) { return s.options.Installation.Install(ctx, s) }
 	}
-	kubeconfig, args, err := install(ctx)
-	if err != nil {
+	var err error
+	if s.kubeconfig, s.installed, err = install(ctx); err != nil {
 		return err
 	}
-	s.controller, err = startController(s.options.Autoscaler, kubeconfig, filepath.Join(s.options.Dir, "controller.log"), args, s.options.AutoscalerArgs)
+	s.controller, err = s.run(ctx, s.options.Autoscaler, "controller.log", nil)
+	return err
+}
+
+// run starts an autoscaler and waits until it is ready.
+func (s *Stage) run(ctx context.Context, binary, log string, more []string) (*controller, error) {
+	c, err := startController(binary, s.kubeconfig, filepath.Join(s.options.Dir, log), s.installed, slices.Concat(s.options.AutoscalerArgs, more))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.onStop("the autoscaler", s.controller.stop)
-	s.failWhen(s.controller.done, s.controller.ended)
-	return s.controller.ready(ctx)
+	s.onStop("the autoscaler", c.stop)
+	s.failWhen(c.done, c.ended)
+	return c, c.ready(ctx)
 }
 
 // StopAutoscaler ends the autoscaler alone, as a kubelet does with a pod that is deleted.
@@ -224,12 +233,14 @@ func (s *Stage) background(what string, run func(context.Context) error) {
 	s.onStop(what, func() error { cancel(); return <-done })
 }
 
-// failWhen makes the stage fail once a part has ended, for the reason that the part gives.
+// failWhen makes the stage fail once a part has ended, for the reason that the part gives; none is no failure.
 func (s *Stage) failWhen(ended <-chan struct{}, why func() error) {
 	go func() {
 		select {
 		case <-ended:
-			s.fail(why())
+			if err := why(); err != nil {
+				s.fail(err)
+			}
 		case <-s.stopping:
 		}
 	}()
