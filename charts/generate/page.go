@@ -130,5 +130,5 @@ func alertRows(root string) (string, error) {
 // placeholder says what a template of an alert stands for.
 var placeholder = strings.NewReplacer(
 	"{{ $labels.step }}", "`step`", "{{ $labels.source }}", "`source`", "{{ $labels.role }}", "`role`",
-	"{{ $value | humanize }}", "N", "{{ $value | humanizePercentage }}", "N %", "{{ $value | humanizeDuration }}", "N",
+	"{{ $value | humanize }}", "N", `{{ $value | printf "%.0f" }}`, "N", "{{ $value | humanizePercentage }}", "N %", "{{ $value | humanizeDuration }}", "N",
 )
