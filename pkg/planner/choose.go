@@ -13,6 +13,11 @@ type pair struct{ prefill, decode int }
 // them (a move). Where both need more than there is, the pair is chosen whose
 // worse objective is best.
 func (p *round) shareBudget() {
+	defer func() {
+		if !p.stillBetter {
+			p.mem.BetterSince = time.Time{} // also where nothing could be compared: a window has no gaps
+		}
+	}()
 	if p.spec.BudgetGPUs == 0 || p.mem.Move != nil {
 		return
 	}
@@ -32,9 +37,6 @@ func (p *round) shareBudget() {
 	}
 	if p.excess() > 0 {
 		p.compromise()
-	}
-	if !p.stillBetter {
-		p.mem.BetterSince = time.Time{}
 	}
 	p.proposeMove()
 }

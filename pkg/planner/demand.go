@@ -115,6 +115,10 @@ func (p *round) rememberedLengths(now lengths) lengths {
 	return now
 }
 
+// traitSeconds is for how long a trait is believed after it was last read: engines that are replaced by others without that
+// metric would have their last word for ever. A cached share that is gone means more prefill, never less.
+const traitSeconds Seconds = 600
+
 // remember appends the demand of this moment to the series forecasts are made from.
 func (p *round) remember() {
 	s := &p.snap.Signals
@@ -124,6 +128,8 @@ func (p *round) remember() {
 	}{{&p.mem.Traits.ArrivalSCV, s.ArrivalSCV}, {&p.mem.Traits.InputSCV, s.InputSCV}, {&p.mem.Traits.OutputSCV, s.OutputSCV}, {&p.mem.Traits.CachedShare, s.CachedShare}} {
 		if now := p.fresh(trait.now); now.Ok() {
 			*trait.last = now
+		} else if !trait.last.Fresh(p.now, traitSeconds).Ok() {
+			*trait.last = Reading{}
 		}
 	}
 	rate := p.fresh(s.RequestsPerSecond)
@@ -185,8 +191,8 @@ func (r *roleRound) horizon(s *Spec) time.Duration {
 
 // backlog turns the requests that wait for prefill beyond what the objective
 // allows into a rate that works them off within one horizon. By Little's law
-// rate × TTFT* may wait without harm. It never more than doubles the demand: a
-// queue is no reason to jump without bound.
+// rate × TTFT* may wait without harm. It adds no more than the largest rate that
+// is remembered: a queue is no reason to jump without bound.
 func (p *round) backlog(r *roleRound, rate float64, horizon time.Duration) float64 {
 	if r.role == Decode || p.backPressure != "" {
 		return 0

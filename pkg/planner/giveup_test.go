@@ -39,19 +39,31 @@ func TestReplicasThatCannotStart(t *testing.T) {
 		}, 4, 0, ""},
 		"pods were never made": {func(in *Input) {
 			in.Snapshot.Prefill.Replicas = in.Snapshot.Prefill.Replicas[:2]
-			in.Memory.Prefill.LastUp = in.before(301)
+			in.Memory.Prefill.LastUp, in.Memory.Prefill.MissingSince = in.before(301), in.before(301)
 		}, 2, 300, "no pods were made"},
 		"pods may still be made": {func(in *Input) {
 			in.Snapshot.Prefill.Replicas = in.Snapshot.Prefill.Replicas[:2]
-			in.Memory.Prefill.LastUp = in.before(300)
+			in.Memory.Prefill.LastUp, in.Memory.Prefill.MissingSince = in.before(300), in.before(301)
 		}, 4, 0, ""},
-		"asked for before the start": {func(in *Input) {
-			in.Snapshot.Prefill.Replicas = in.Snapshot.Prefill.Replicas[:2]
-			in.Memory.Since = in.before(301)
-		}, 2, 300, "no pods were made"},
-		"asked for before a fresh start": {func(in *Input) {
-			in.Snapshot.Prefill.Replicas = in.Snapshot.Prefill.Replicas[:2]
-			in.Memory.Since = in.before(300)
+		"missing since a moment ago, asked for long ago": {func(in *Input) {
+			in.Snapshot.Prefill.Replicas = in.Snapshot.Prefill.Replicas[:3]
+			in.Memory.Prefill.LastUp = in.before(9000)
+		}, 4, 0, ""},
+		"missing for long": {func(in *Input) {
+			in.Snapshot.Prefill.Replicas = in.Snapshot.Prefill.Replicas[:3]
+			in.Memory.Prefill.MissingSince = in.before(301)
+		}, 3, 300, "no pods were made"},
+		"not missing for long enough": {func(in *Input) {
+			in.Snapshot.Prefill.Replicas = in.Snapshot.Prefill.Replicas[:3]
+			in.Memory.Prefill.MissingSince = in.before(300)
+		}, 4, 0, ""},
+		"deleted, and its successor waits until it is gone": {func(in *Input) {
+			in.Snapshot.Prefill.Replicas[0].State = Terminating
+			in.Memory.Prefill.MissingSince = in.before(9000)
+		}, 4, 0, ""},
+		"pods are made anew in a rollout": {func(in *Input) {
+			in.Snapshot.Prefill.Replicas, in.Snapshot.Prefill.Rollout = in.Snapshot.Prefill.Replicas[:3], true
+			in.Memory.Prefill.MissingSince = in.before(301)
 		}, 4, 0, ""},
 		"given up before": {func(in *Input) {
 			late(in, 3, 4, 301)

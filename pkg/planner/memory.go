@@ -37,7 +37,7 @@ type Memory struct {
 }
 
 // Traits are the last known values of what changes slowly: a reading that fails
-// once is no reason to believe that requests have changed.
+// for a while is no reason to believe that requests have changed.
 type Traits struct {
 	ArrivalSCV  Reading `json:"arrivalSCV,omitzero"`
 	InputSCV    Reading `json:"inputSCV,omitzero"`
@@ -66,6 +66,8 @@ type RoleMemory struct {
 	CappedAt    int       `json:"cappedAt,omitempty"`
 	CappedUntil time.Time `json:"cappedUntil,omitzero"`
 	CapSeconds  Seconds   `json:"capSeconds,omitempty"`
+	// MissingSince is since when fewer replicas have existed than were asked for, those on their way out not counted.
+	MissingSince time.Time `json:"missingSince,omitzero"`
 	// BreachSince is when the observed latency began to miss its objective.
 	BreachSince time.Time `json:"breachSince,omitzero"`
 	// QuietUntil holds back the way down after a replica was added for a breach,

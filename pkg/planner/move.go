@@ -51,8 +51,8 @@ func (p *round) advanceMove() {
 		return
 	}
 	donor, receiver := p.of(m.From), p.of(m.To)
-	if p.spec.BudgetGPUs > 0 && p.d.GPUs.Held > p.spec.BudgetGPUs {
-		p.endMove(MoveGivenUp, sprintf("the budget is %d GPUs now and %d are held", p.spec.BudgetGPUs, p.d.GPUs.Held))
+	if kept := donor.keptGPUs() + receiver.keptGPUs(); p.spec.BudgetGPUs > 0 && kept > p.spec.BudgetGPUs {
+		p.endMove(MoveGivenUp, sprintf("the budget is %d GPUs now and %d are held", p.spec.BudgetGPUs, kept))
 		return
 	}
 	m.ReceiverAfter = min(m.ReceiverAfter, receiver.spec.Max)

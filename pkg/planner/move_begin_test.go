@@ -236,6 +236,10 @@ func TestMoveForABetterPair(t *testing.T) {
 		"the receiver may not grow":              {func(in *Input) { in.Spec.Decode.Up.Disabled = true }, -1},
 		"the donor has no more than its minimum": {func(in *Input) { in.Spec.Prefill.Min = 3 }, -1},
 		"rebalancing is off":                     {func(in *Input) { in.Spec.Rebalance.Enabled = false }, -1},
+		"paused":                                 {func(in *Input) { in.Spec.Paused = "by hand" }, -1},
+		"more is held than the budget": {func(in *Input) {
+			in.Snapshot.Decode.Replicas = append(in.Snapshot.Decode.Replicas, Replica{State: Terminating, GPUs: 2})
+		}, -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := base()

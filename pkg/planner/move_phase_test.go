@@ -37,6 +37,7 @@ var (
 	r1s2 = []ReplicaState{Ready, Starting, Starting}
 	r2s1 = []ReplicaState{Ready, Ready, Starting}
 	r2s2 = []ReplicaState{Ready, Ready, Starting, Starting}
+	r1t1 = []ReplicaState{Ready, Terminating}
 	r1t2 = []ReplicaState{Ready, Terminating, Terminating}
 )
 
@@ -89,6 +90,7 @@ func TestMovePhases(t *testing.T) {
 		"the way back takes until its timeout":          {Returning, 320, r2, r1t2, func(in *Input) { needed(in, Prefill, 4) }, Returning, [2]int{2, 1}},
 		"an unknown phase":                              {"Nonsense", 10, r2, r1, nil, MoveGivenUp, [2]int{2, 3}},
 		"the budget is lowered":                         {Draining, 10, r4, r1, func(in *Input) { in.Spec.BudgetGPUs = 8 }, MoveGivenUp, [2]int{3, 1}},
+		"a pod of the receiver is made anew":            {Draining, 10, r2t2, r1t1, func(in *Input) { in.Snapshot.Decode.Desired = 2 }, Draining, [2]int{2, 2}},
 		"the budget is taken away":                      {Draining, 10, r2t2, r1, func(in *Input) { in.Spec.BudgetGPUs = 0 }, Draining, [2]int{2, 1}},
 		"paused":                                        {StartingUp, 900, r2, r1s2, func(in *Input) { in.Spec.Paused = "x" }, StartingUp, [2]int{2, 3}},
 	} {

@@ -158,6 +158,18 @@ func (r *roleRound) heldGPUs() int {
 	return pool.HeldGPUs()
 }
 
+// keptGPUs is heldGPUs without those of pods on their way out: a pod that is deleted and made again holds nothing for longer
+// than its grace period, though for that time both it and its successor are counted.
+func (r *roleRound) keptGPUs() int {
+	gpus := r.heldGPUs()
+	for i := range r.pool.Replicas {
+		if r.pool.Replicas[i].State == Terminating {
+			gpus -= r.pool.Replicas[i].GPUs
+		}
+	}
+	return gpus
+}
+
 // fix finds the reasons for which a role is left exactly as it is.
 func (r *roleRound) fix(spec *Spec) {
 	switch {
@@ -222,7 +234,7 @@ func (m Memory) clone() Memory {
 func (m Memory) afresh(s *Spec, now time.Time) Memory {
 	role := func(r RoleMemory) RoleMemory {
 		return RoleMemory{
-			LastUp: earlier(r.LastUp, now), LastDown: earlier(r.LastDown, now),
+			LastUp: earlier(r.LastUp, now), LastDown: earlier(r.LastDown, now), MissingSince: earlier(r.MissingSince, now),
 			CappedAt: r.CappedAt, CapSeconds: r.CapSeconds, CappedUntil: earlier(r.CappedUntil, now.Add(r.CapSeconds.Duration())),
 			QuietSeconds: r.QuietSeconds, QuietUntil: earlier(r.QuietUntil, now.Add(max(r.QuietSeconds, s.Behavior.DownWindowSeconds).Duration())),
 		}

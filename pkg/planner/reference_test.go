@@ -41,6 +41,7 @@ func look(in *Input, d *Decision, after *Memory, role Role) sight {
 	}
 	if in.Memory.Since.IsZero() || in.Now.Before(in.Memory.LastAt) { // a fresh start
 		s.past.Needs, s.past.BreachSince, s.since = nil, time.Time{}, in.Now
+		s.past.MissingSince = earlier(s.past.MissingSince, in.Now)
 	}
 	s.ready = s.pool.count(Ready)
 	s.traffic = capacity.Traffic{RequestsPerSecond: s.d.Demand.RequestsPerSecond, CachedShare: s.d.Demand.CachedShare, ArrivalSCV: after.Traits.ArrivalSCV.Or(1),
@@ -188,8 +189,9 @@ func (s *sight) cannotStart() int {
 	switch {
 	case live > s.pool.Desired:
 		return 0
-	case live < s.pool.Desired && s.in.Now.Sub(s.since) > timeout && s.in.Now.Sub(s.past.LastUp) > timeout:
-		return s.pool.Desired - live
+	case live < s.pool.Desired && !s.pool.Rollout && !s.past.MissingSince.IsZero() &&
+		s.in.Now.Sub(s.past.MissingSince) > timeout && s.in.Now.Sub(s.past.LastUp) > timeout:
+		return max(0, s.pool.Desired-len(s.pool.Replicas))
 	case live < s.pool.Desired:
 		return 0
 	}

@@ -229,6 +229,9 @@ func TestPure(t *testing.T) {
 				*r = Unknown("not finite") // JSON has no such numbers
 			}
 		}
+		if in.Snapshot.FreeGPUsByNode == nil && rapid.Bool().Draw(t, "no GPU is free anywhere") {
+			in.Snapshot.FreeGPUsByNode = map[string]int{} // which is not the same as not knowing
+		}
 		before, err := json.Marshal(in)
 		if err != nil {
 			t.Fatal(err)

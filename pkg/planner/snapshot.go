@@ -9,7 +9,8 @@ type Snapshot struct {
 	Decode  Pool    `json:"decode"`
 	// FreeGPUsByNode is how many GPUs no pod has claimed, per node. It is nil
 	// where the controller may not read nodes: then only the counts are checked.
-	FreeGPUsByNode map[string]int `json:"freeGPUsByNode,omitempty"`
+	// Empty is no GPU on any node, so a record must tell the two apart.
+	FreeGPUsByNode map[string]int `json:"freeGPUsByNode,omitzero"`
 }
 
 // Signals is what the service's metrics say.

@@ -169,6 +169,40 @@ func TestReplicasWhosePodsAreNeverMadeAreGivenUp(t *testing.T) {
 	}
 }
 
+func TestPodMadeAnewCostsNoReplica(t *testing.T) {
+	w := newWorld(testSpec(), 4, 1)
+	w.run(60, heavyPrefill) // the last growth is long ago
+	before := w.counts()
+	deleted := w.now
+	w.change = func(s *Snapshot) {
+		switch since := w.now.Sub(deleted); {
+		case since < 3*time.Minute: // its grace period: the successor has its name, and waits
+			s.Prefill.Replicas[0].State, s.Prefill.Replicas[0].Since = Terminating, deleted
+		case since < 4*time.Minute: // gone, and not made yet
+			s.Prefill.Replicas = s.Prefill.Replicas[1:]
+		}
+	}
+	for range 40 {
+		if w.step(heavyPrefill); w.counts()[0] < before[0] {
+			t.Fatalf("prefill went from %d to %d, %s after one of its pods was deleted", before[0], w.counts()[0], w.now.Sub(deleted))
+		}
+	}
+}
+
+func TestCachedShareThatIsReadNoMoreIsForgotten(t *testing.T) {
+	w := newWorld(testSpec(), 1, 1)
+	w.spec.BudgetGPUs = 0
+	l := load{rate: 8, input: 5000, output: 200}
+	w.change = func(s *Snapshot) { s.Signals.CachedShare = Known(0.8, s.Signals.RequestsPerSecond.At, "test") }
+	w.run(30, l)
+	before := w.counts()
+	w.change = func(s *Snapshot) { s.Signals.CachedShare = Unknown("the engine has no such counter") }
+	w.run(100, l)
+	if got := w.counts(); got[0] < 3*before[0] {
+		t.Errorf("prefill has %d replicas a quarter of an hour after it was last seen that four prompt tokens of five are cached, and had %d", got[0], before[0])
+	}
+}
+
 func TestReplicaThatWasReadyIsNotGivenUpAtOnce(t *testing.T) {
 	w := newWorld(testSpec(), 4, 1)
 	w.run(2, load{unknown: true})

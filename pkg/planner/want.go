@@ -11,6 +11,7 @@ func (p *round) wantRoles() {
 			continue
 		}
 		p.watchLatency(r)
+		p.watchMissing(r)
 		switch {
 		case p.giveUp(r):
 		case p.inMove(r):
@@ -219,6 +220,16 @@ func (p *round) busierThanModelled(r *roleRound) string {
 	return sprintf("the %s GPUs' %s is %.0f %% active where the model expects %.0f %%", r.role, counter, 100*seen.Or(0), 100*expected)
 }
 
+// watchMissing keeps track of how long fewer replicas have existed than are asked for.
+func (p *round) watchMissing(r *roleRound) {
+	switch live := len(r.pool.Replicas) - r.pool.count(Terminating); {
+	case live >= r.d.From:
+		r.mem.MissingSince = time.Time{}
+	case r.mem.MissingSince.IsZero():
+		r.mem.MissingSince = p.now
+	}
+}
+
 // giveUp takes back replicas that could not start within their time, if the
 // removal would hit just them. It keeps what is ready, and remembers not to ask
 // for them again at once.
@@ -244,10 +255,12 @@ func (p *round) giveUp(r *roleRound) bool {
 		}
 		live++
 	}
-	if missing := r.d.From - live; missing > 0 {
-		// Their pods were never made: a quota, a webhook, a controller that is gone.
+	if live < r.d.From {
+		// Their pods were never made: a quota, a webhook, a controller that is gone. A pod on its way out may be made again once
+		// it is gone, and a rollout makes its pods one by one: neither is missing.
 		stuck, why = 0, "no pods were made for them"
-		if asked := later(r.mem.LastUp, p.mem.Since); p.now.Sub(asked) > timeout.Duration() {
+		missing := r.d.From - len(r.pool.Replicas)
+		if asked := later(r.mem.LastUp, r.mem.MissingSince); missing > 0 && !r.pool.Rollout && p.now.Sub(asked) > timeout.Duration() {
 			stuck = missing
 		}
 	}
