@@ -24,6 +24,11 @@ import (
 // An offer is where the plan is offered on this machine.
 type offer struct{ keda, api string }
 
+// flags are addresses that are this machine's alone.
+func (o *offer) flags() []string {
+	return []string{"--keda-bind-address=" + o.keda, "--metrics-api-bind-address=" + o.api}
+}
+
 // freeAddress is one that nobody listens on at the moment of asking.
 func freeAddress(t *testing.T) string {
 	t.Helper()

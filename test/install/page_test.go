@@ -1,0 +1,61 @@
+package install
+
+import (
+	"flag"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "record the page of metrics anew for the tests of charts/")
+
+// metrics holds the page of the running controller against the recorded one, over which the tests of charts/ evaluate the alerts:
+// they have the same series, once all that a service under load shows has been read.
+func (c *chart) metrics(t *testing.T) {
+	recorded := filepath.Join(repository, "charts", "testdata", "alerts", "metrics.prom")
+	text, err := os.ReadFile(recorded)
+	if err != nil && !*update {
+		t.Fatal(err)
+	}
+	want := slices.Sorted(maps.Keys(alertable(string(text))))
+	var diff string
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Second) {
+		page, err := c.stage.Page(t.Context(), "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		live := alertable(string(page))
+		if diff = cmp.Diff(want, slices.Sorted(maps.Keys(live))); diff == "" {
+			return
+		}
+		text = []byte(strings.Join(slices.Sorted(maps.Values(live)), "\n") + "\n")
+	}
+	if !*update {
+		t.Fatalf("go test ./test/install -update records the page anew (-recorded +live):\n%s", diff)
+	}
+	if err := os.WriteFile(recorded, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// alertable are the lines of a page that alerts may ask for, by series. What depends on what was decided, and what the model has
+// learnt so far, is left out.
+func alertable(page string) map[string]string {
+	lines := map[string]string{}
+	for line := range strings.Lines(page) {
+		line = strings.TrimSpace(line)
+		id, _, _ := strings.Cut(line, "} ")
+		ours := strings.HasPrefix(line, "pdautoscaler_") && strings.Contains(line, `namespace="`) || strings.HasPrefix(line, "leader_election_master_status{")
+		passing := strings.HasPrefix(line, "pdautoscaler_decisions_total") || strings.HasPrefix(line, "pdautoscaler_model_intervals_total") || strings.HasPrefix(line, "pdautoscaler_model_step")
+		if ours && !passing {
+			lines[id+"}"] = line
+		}
+	}
+	return lines
+}
