@@ -38,6 +38,7 @@ demo: ## Watch the autoscaler at work on this machine, about 4 minutes
 test: control-plane ## Unit, property (1,000 cases a rule) and control-plane tests
 	go test -p $(AT_ONCE) -shuffle=on -timeout 20m $(filter-out $(SUITES),$(OTHERS))
 	go test -p $(AT_ONCE) -shuffle=on -timeout 20m $(PROPERTY) -rapid.checks=$(CASES)
+	@for module in image chart krew; do go test -C test/tools/$$module ./...; done
 
 .PHONY: race
 race: control-plane ## The tests with the race detector
@@ -62,9 +63,13 @@ bench-controller: control-plane ## Measure one controller with 500 services, abo
 FUZZTIME ?= 30s
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for FUZZTIME each
-	@grep -rlE --include='*_test.go' '^func Fuzz' pkg sim cmd | while read -r file; do \
+	@git grep -lE '^func Fuzz' -- '*_test.go' | while read -r file; do \
 		for f in $$(grep -oE '^func Fuzz[A-Za-z0-9_]*' "$$file" | cut -d' ' -f2); do \
 			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null; done; done
+
+.PHONY: fuzz-short
+fuzz-short: ## The same for 5 s each
+	@$(MAKE) fuzz FUZZTIME=5s
 
 .PHONY: bench
 bench: ## Run the benchmarks
@@ -94,7 +99,7 @@ e2e-signals: ## Hold a real Prometheus against the pods it reads (needs the pack
 	PDAUTOSCALER_LONG=1 go test -count=1 -v -timeout 5m -run 'KeepToTheirCost|QueriesAreConstant' ./pkg/signals | grep -vE '^=== (RUN|PAUSE|CONT)'
 
 .PHONY: e2e-install
-e2e-install: control-plane ## Install the chart, play a load on its sample, upgrade, uninstall: about 3 minutes
+e2e-install: control-plane ## Install the chart, play a load on its sample, lose the leader, upgrade, uninstall: about 6 minutes
 	PDAUTOSCALER_E2E=1 go test -count=1 -v -timeout 15m ./test/install | grep -vE '^=== (RUN|PAUSE|CONT)'
 
 RBG ?= stand-in
@@ -141,18 +146,16 @@ vuln: ## Look for known holes in what is linked (VULNDB=online, or a folder with
 	for program in "$$dir"/*; do echo "$${program##*/}:"; timeout 5m $(TOOL) govulncheck -mode binary $(VULNDB_FLAG) "$$program"; done
 
 .PHONY: helm-lint
-helm-lint: ## Lint the Helm chart, and hold what it renders against its golden files and schemas
-	go test -count=1 ./charts
+helm-lint: ## Lint the Helm chart with each set of values of charts/testdata
+	go test -count=1 -run '^TestLint$$' ./charts
 
+# What others share is made once of one call of make: see .ci/run.
+.NOTPARALLEL:
 .PHONY: presubmit
-presubmit: ## All that a change must pass, from lint to race detector and a short fuzzing: an hour and more on 2 cores
-	$(MAKE) lint
-	$(MAKE) vuln
-	$(MAKE) helm-lint
-	$(MAKE) verify
-	$(MAKE) test
-	$(MAKE) race
-	$(MAKE) fuzz FUZZTIME=5s
+presubmit: lint vuln helm-lint verify test race fuzz-short ## All that a change must pass, from lint to race detector and a short fuzzing
+
+# Time of the commit, as everything that is packed has it.
+CREATED = $$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)
 
 ARCHES ?= amd64 arm64
 IMAGES ?= pdautoscaler pdctl
@@ -161,8 +164,17 @@ image: ## Build the container images into dist/, without a container engine
 	@for arch in $(ARCHES); do for name in $(IMAGES); do \
 		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -ldflags '$(LDFLAGS)' -o dist/linux_$$arch/$$name ./cmd/$$name; done; done
 	@for name in $(IMAGES); do go run -C test/tools/image . -name $$name -version $(VERSION) -revision $$(git rev-parse HEAD) \
-		-created $$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ) -out $(CURDIR)/dist \
+		-created $(CREATED) -out $(CURDIR)/dist \
 		$$(for arch in $(ARCHES); do echo linux/$$arch=$(CURDIR)/dist/linux_$$arch/$$name; done); done
+
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
+.PHONY: dist
+dist: ## Pack pdctl into dist/ as a plugin of kubectl: archives, checksums, krew's manifest (VERSION=v0.1.0)
+	@for platform in $(PLATFORMS); do \
+		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go build -trimpath -ldflags '$(LDFLAGS)' -o dist/$${platform%/*}_$${platform#*/}/pdctl ./cmd/pdctl; done
+	@go run -C test/tools/krew . -version $(VERSION) -created $(CREATED) -licence $(CURDIR)/LICENSE -out $(CURDIR)/dist \
+		$$(for platform in $(PLATFORMS); do echo $$platform=$(CURDIR)/dist/$${platform%/*}_$${platform#*/}/pdctl; done)
+	@cd dist && sha256sum --check SHA256SUMS
 
 .PHONY: clean
 clean: ## Remove what was built here
