@@ -81,7 +81,7 @@ func (r *round) hook() (workload.Hook, bool) {
 	}
 	h := workload.Hook{Label: mark(d.Label), Annotation: mark(d.Annotation)}
 	if d.HTTP != nil {
-		h.HTTP = &workload.HTTPHook{Method: d.HTTP.Method, Port: d.HTTP.Port, Path: d.HTTP.Path}
+		h.HTTP = &workload.HTTPHook{Method: d.HTTP.Method, Port: d.HTTP.Port, Path: d.HTTP.Path, CancelPath: d.HTTP.CancelPath}
 	}
 	return h, true
 }
@@ -158,7 +158,8 @@ func (r *round) stays() []string {
 }
 
 // undrain takes back what was said to replicas that stay. Where that fails they
-// are kept in mind, and the next round tries again.
+// are kept in mind, and the next round tries again; one that answers that it
+// cannot take it back is not asked twice.
 func (c *Reconciler) undrain(ctx context.Context, r *round) {
 	names := r.stays()
 	if len(names) == 0 || r.seen == nil {
@@ -170,6 +171,9 @@ func (c *Reconciler) undrain(ctx context.Context, r *round) {
 	}
 	if err := c.workload.Undrain(ctx, r.target, hook, r.seen.PodsOf(names)); err != nil {
 		r.hookError = err
+		if errors.As(err, new(*workload.NotTakenBackError)) {
+			return
+		}
 		for _, role := range roles {
 			if d, was := r.drains[role], r.svc.drains[role]; len(d.replicas) == 0 && len(was.replicas) > 0 {
 				r.drains[role] = was

@@ -115,6 +115,32 @@ func TestDrainBeforeAReplicaGoes(t *testing.T) {
 		w.rounds(1)
 		w.wantLog("undrain prefill-2", "status", "finalizers []")
 	})
+	t.Run("and stays, which it cannot be told at once", func(t *testing.T) {
+		w := newWorld(t, example(withHook))
+		w.decide = scaleTo(1, 1)
+		w.rounds(1)
+		w.decide, w.service.refuseDrain = scaleTo(2, 1), errors.New("timeout")
+		w.log = nil
+		if pda := w.rounds(2); len(pda.Status.Drains) != 1 {
+			t.Errorf("what could not be taken back is not on record: %+v", pda.Status.Drains)
+		}
+		w.wantLog("undrain prefill-2", "status", "undrain prefill-2")
+		w.service.refuseDrain = nil
+		w.rounds(1)
+		w.wantLog("undrain prefill-2", "status", "finalizers []")
+	})
+	t.Run("and stays, which it cannot be told at all", func(t *testing.T) {
+		w := newWorld(t, example(withHook))
+		w.decide = scaleTo(1, 1)
+		w.rounds(1)
+		w.decide, w.service.refuseDrain = scaleTo(2, 1), &workload.NotTakenBackError{Pod: "prefill-2", Path: "/resume", Status: "404 Not Found"}
+		w.log = nil
+		w.rounds(2)
+		w.wantLog("undrain prefill-2", "status", "finalizers []")
+		if n := w.countEvents("Warning DrainHookFailed: drain hook of pod prefill-2: /resume answered 404 Not Found"); n != 1 {
+			t.Errorf("announced %d times: %q", n, w.events)
+		}
+	})
 	t.Run("whatever the hook answers", func(t *testing.T) {
 		w := newWorld(t, example(withHook))
 		w.decide = scaleTo(1, 1)

@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
 
 // phaseBound is the adapter's phase in which its count is the role's.
@@ -35,34 +38,50 @@ func (a *adapter) bound() bool {
 	return a != nil && a.Status.Phase == phaseBound && a.Spec.Replicas != nil
 }
 
-// readAdapters returns the group's adapters by role. One that the group does
-// not own is left out: RBG never looks at it, so that a role whose only adapter
-// was made by hand is written in the group itself.
-func (w *Workload) readAdapters(ctx context.Context, g *group) (map[string]*adapter, error) {
-	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(g.kinds.adapter())
-	if err := w.live.List(ctx, list, client.InNamespace(g.Namespace)); err != nil {
-		if meta.IsNoMatchError(err) {
-			return nil, nil
-		}
-		return nil, fmt.Errorf("list the scaling adapters of %s: %w", g.what(), err)
-	}
+// readAdapters returns the group's adapters of the named roles, by role. Each is
+// read by the name that RBG gives it: a list would be of all services of the
+// namespace, in every round. One that the group does not own is left out: RBG
+// never looks at it, so that a role whose only adapter was made by hand is
+// written in the group itself.
+func (w *Workload) readAdapters(ctx context.Context, g *group, roles map[planner.Role]string) (map[string]*adapter, error) {
 	adapters := map[string]*adapter{}
-	for i := range list.Items {
-		a := &adapter{}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(list.Items[i].Object, a); err != nil {
-			return nil, fmt.Errorf("scaling adapter %s/%s cannot be understood: %w", g.Namespace, list.Items[i].GetName(), err)
+	for _, r := range scaledRoles {
+		a, err := w.readAdapter(ctx, g, roles[r])
+		if err != nil {
+			return nil, err
 		}
-		if a.Spec.ScaleTargetRef.Name != g.Name || !ownedBy(a.OwnerReferences, g) || a.DeletionTimestamp != nil {
-			continue
-		}
-		role := a.Spec.ScaleTargetRef.Role
-		if !adapters[role].bound() {
-			adapters[role] = a
+		if a != nil {
+			adapters[roles[r]] = a
 		}
 	}
 	return adapters, nil
 }
+
+// readAdapter returns the adapter of one role, nil where it has none.
+func (w *Workload) readAdapter(ctx context.Context, g *group, role string) (*adapter, error) {
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(g.kinds.adapter())
+	name := g.adapterName(role)
+	err := w.live.Get(ctx, client.ObjectKey{Namespace: g.Namespace, Name: name}, u)
+	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the scaling adapter %s of role %s of %s: %w", name, role, g.what(), err)
+	}
+	a := &adapter{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, a); err != nil {
+		return nil, fmt.Errorf("scaling adapter %s/%s cannot be understood: %w", g.Namespace, name, err)
+	}
+	if t := a.Spec.ScaleTargetRef; t.Name != g.Name || t.Role != role || !ownedBy(a.OwnerReferences, g) || a.DeletionTimestamp != nil {
+		return nil, nil
+	}
+	return a, nil
+}
+
+// adapterName is the name that RBG gives to the adapter of a role, in all its
+// versions; it is not cut as that of a workload is.
+func (g *group) adapterName(role string) string { return g.Name + "-" + role }
 
 func ownedBy(refs []metav1.OwnerReference, g *group) bool {
 	for i := range refs {

@@ -158,7 +158,7 @@ func (w *Workload) readPath(ctx context.Context, t Target, role planner.Role) (*
 	if err != nil {
 		return nil, err
 	}
-	adapters, err := w.readAdapters(ctx, g)
+	adapters, err := w.readAdapters(ctx, g, t.Roles)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +183,7 @@ func (g *group) path(name string, a *adapter) *writePath {
 	case a != nil:
 		return &writePath{refused: &NotBoundError{Adapter: a.Namespace + "/" + a.Name, Role: name, Phase: a.Status.Phase}}
 	case r.ScalingAdapter.Enable:
-		return &writePath{refused: &NotBoundError{Adapter: g.Namespace + "/" + g.workloadName(name), Role: name, Phase: "missing"}}
+		return &writePath{refused: &NotBoundError{Adapter: g.Namespace + "/" + g.adapterName(name), Role: name, Phase: "missing"}}
 	}
 	return &writePath{
 		kind: g.kinds.group(), key: client.ObjectKey{Namespace: g.Namespace, Name: g.Name}, uid: g.UID, resourceVersion: g.ResourceVersion, role: name,

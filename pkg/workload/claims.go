@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -113,6 +114,16 @@ func (c *claims) template(ctx context.Context, name string) (int, error) {
 	}
 	c.known[name] = n
 	return n, nil
+}
+
+// claims reports whether pods of the scaled roles take GPUs by claims.
+func (s *sight) claims() bool {
+	for _, r := range scaledRoles {
+		if slices.ContainsFunc(s.views[r].shape.specs, func(one claimingPods) bool { return len(one.spec.ResourceClaims) > 0 }) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(s.members, func(m member) bool { return m.claimed > 0 })
 }
 
 // unknownClaimError says why the GPUs of a claim are not known.

@@ -291,6 +291,12 @@ func (c *cluster) client() client.Client {
 			}
 			return through.Get(ctx, key, into, options...)
 		},
+		List: func(ctx context.Context, through client.WithWatch, into client.ObjectList, options ...client.ListOption) error {
+			if kind := into.GetObjectKind().GroupVersionKind().Kind; c.forbidden[kind] {
+				return forbiddenError(kind)
+			}
+			return through.List(ctx, into, options...)
+		},
 		Create: func(ctx context.Context, through client.WithWatch, object client.Object, options ...client.CreateOption) error {
 			if review, ok := object.(*authorizationv1.SelfSubjectAccessReview); ok {
 				review.Status.Allowed = c.nodesAllowed

@@ -34,8 +34,8 @@
 //	reading    versions.go, group.go, legacy.go (v1alpha1), scale.go (by
 //	           reference), optional.go (kinds that need not be there)
 //	seeing     observe.go, view.go (one role), owners.go, labels.go, replicas.go,
-//	           template.go and claims.go (GPUs), startup.go (times), nodes.go and placement.go
-//	           (where pods may run), quota.go
+//	           template.go and claims.go (GPUs), startup.go (times), nodes.go, devices.go and
+//	           placement.go (where pods may run), quota.go
 //	held       held.go (dependencies, coordination), gang.go, rollout.go,
 //	           adapter.go (not bound), writers.go (other autoscalers)
 //	writing    apply.go (the one call), victims.go (who goes), drain.go (telling them)

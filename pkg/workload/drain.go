@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -37,6 +38,9 @@ type HTTPHook struct {
 	Method string // GET, PUT or POST
 	Port   int32
 	Path   string
+	// CancelPath is asked for, in the same way, where the replica stays after all;
+	// empty where the pod itself decides how long it believes that it goes.
+	CancelPath string
 }
 
 // Mark is one label or annotation.
@@ -57,6 +61,38 @@ func (w *Workload) Drain(ctx context.Context, t Target, h Hook, pods []Pod) (don
 	if h.HTTP == nil {
 		return false, w.mark(ctx, t, h, pods, true)
 	}
+	return w.callAll(ctx, pods, func(pod *Pod) (bool, error) { return w.call(ctx, h.HTTP, pod) })
+}
+
+// Undrain takes back what was said where the replica stays after all. By HTTP
+// that takes a path of its own; a pod that has none decides for itself how long
+// it believes that it goes. The error is of pods that may be asked again, or a
+// *NotTakenBackError where one answered that it does not know how.
+func (w *Workload) Undrain(ctx context.Context, t Target, h Hook, pods []Pod) error {
+	if h.HTTP == nil {
+		return w.mark(ctx, t, h, pods, false)
+	}
+	if h.HTTP.CancelPath == "" {
+		return nil
+	}
+	var refused atomic.Pointer[NotTakenBackError]
+	_, err := w.callAll(ctx, pods, func(pod *Pod) (bool, error) {
+		err := w.cancel(ctx, h.HTTP, pod)
+		if no := new(NotTakenBackError); errors.As(err, &no) {
+			refused.Store(no)
+			return true, nil
+		}
+		return true, err
+	})
+	if no := refused.Load(); err == nil && no != nil {
+		return no
+	}
+	return err
+}
+
+// callAll asks all pods that serve at the same time. done is true where all of
+// them say so.
+func (w *Workload) callAll(ctx context.Context, pods []Pod, call func(*Pod) (done bool, err error)) (done bool, err error) {
 	type answer struct {
 		done bool
 		err  error
@@ -69,7 +105,7 @@ func (w *Workload) Drain(ctx context.Context, t Target, h Hook, pods []Pod) (don
 		}
 		asked++
 		go func() {
-			done, err := w.call(ctx, h.HTTP, &pods[i])
+			done, err := call(&pods[i])
 			answers <- answer{done, err}
 		}()
 	}
@@ -83,35 +119,46 @@ func (w *Workload) Drain(ctx context.Context, t Target, h Hook, pods []Pod) (don
 	return done, errors.Join(failed...)
 }
 
-// Undrain takes marks back where the replica stays after all. What was said by
-// HTTP cannot be taken back here: the pod decides how long it believes it.
-func (w *Workload) Undrain(ctx context.Context, t Target, h Hook, pods []Pod) error {
-	if h.HTTP != nil {
-		return nil
-	}
-	return w.mark(ctx, t, h, pods, false)
-}
-
-// call sends one request.
+// call tells one pod that it goes.
 func (w *Workload) call(ctx context.Context, h *HTTPHook, pod *Pod) (bool, error) {
-	address := url.URL{Scheme: "http", Host: net.JoinHostPort(pod.IP, strconv.Itoa(int(h.Port))), Path: h.Path}
-	request, err := http.NewRequestWithContext(ctx, h.Method, address.String(), nil)
-	if err != nil {
-		return false, fmt.Errorf("drain hook of pod %s: %w", pod.Name, err)
-	}
-	response, err := w.drainer.Do(request)
-	if err != nil {
-		return false, fmt.Errorf("drain hook of pod %s: %w", pod.Name, err)
-	}
-	defer response.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10)) // or the connection is not used again
-	switch code := response.StatusCode; {
+	code, status, err := w.send(ctx, h, h.Path, pod)
+	switch {
+	case err != nil:
+		return false, err
 	case code == http.StatusOK, code == http.StatusNoContent:
 		return true, nil
 	case code/100 == 2, code == http.StatusServiceUnavailable:
 		return false, nil // it is at it
 	}
-	return false, fmt.Errorf("drain hook of pod %s: %s answered %s; allowed is 200 or 204 when drained, 202 or 503 until then", pod.Name, h.Path, response.Status)
+	return false, fmt.Errorf("drain hook of pod %s: %s answered %s; allowed is 200 or 204 when drained, 202 or 503 until then", pod.Name, h.Path, status)
+}
+
+// cancel tells one pod that it stays.
+func (w *Workload) cancel(ctx context.Context, h *HTTPHook, pod *Pod) error {
+	code, status, err := w.send(ctx, h, h.CancelPath, pod)
+	switch {
+	case err != nil || code/100 == 2:
+		return err
+	case code/100 == 5:
+		return fmt.Errorf("drain hook of pod %s: %s answered %s; allowed is any 2xx when it serves again", pod.Name, h.CancelPath, status)
+	}
+	return &NotTakenBackError{Pod: pod.Name, Path: h.CancelPath, Status: status}
+}
+
+// send sends one request.
+func (w *Workload) send(ctx context.Context, h *HTTPHook, path string, pod *Pod) (code int, status string, err error) {
+	address := url.URL{Scheme: "http", Host: net.JoinHostPort(pod.IP, strconv.Itoa(int(h.Port))), Path: path}
+	request, err := http.NewRequestWithContext(ctx, h.Method, address.String(), nil)
+	if err != nil {
+		return 0, "", fmt.Errorf("drain hook of pod %s: %w", pod.Name, err)
+	}
+	response, err := w.drainer.Do(request)
+	if err != nil {
+		return 0, "", fmt.Errorf("drain hook of pod %s: %w", pod.Name, err)
+	}
+	defer response.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10)) // or the connection is not used again
+	return response.StatusCode, response.Status, nil
 }
 
 // mark sets a mark on pods, or takes it off. A pod that has it, or has it not,

@@ -41,3 +41,11 @@ func (e *ConflictError) Error() string {
 }
 
 func (e *ConflictError) Unwrap() error { return e.Err }
+
+// NotTakenBackError says that a pod which was told to drain cannot be told that
+// it stays; to ask again is of no use.
+type NotTakenBackError struct{ Pod, Path, Status string }
+
+func (e *NotTakenBackError) Error() string {
+	return fmt.Sprintf("drain hook of pod %s: %s answered %s, so that the pod may go on draining although it stays; allowed is any 2xx", e.Pod, e.Path, e.Status)
+}

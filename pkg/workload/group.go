@@ -183,7 +183,7 @@ func (g *group) stateless(r *role) bool {
 	return r.Annotations[instancePatternAnnotation] == "Stateless" || g.workloadKind(r).GroupKind() == deploymentKind
 }
 
-// workloadName is the name that RBG gives to the workload and to the adapter of a role.
+// workloadName is the name that RBG gives to the workload of a role.
 func (g *group) workloadName(role string) string {
 	name := g.Name + "-" + role
 	return name[:min(len(name), 63)]

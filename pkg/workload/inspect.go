@@ -63,7 +63,7 @@ func (w *Workload) Inspect(ctx context.Context, t Target, now time.Time) (Inspec
 	if err != nil {
 		return Inspection{}, err
 	}
-	owned, err := w.readAdapters(ctx, g)
+	owned, err := w.readAdapters(ctx, g, t.Roles)
 	if err != nil {
 		return Inspection{}, err
 	}

@@ -65,14 +65,16 @@ func (w *Workload) mayWatchOne(ctx context.Context, now time.Time, resource stri
 
 // nodeView is what the nodes say.
 type nodeView struct {
-	free    map[string]int    // GPUs that no pod has claimed, of nodes where the service may run
+	free    map[string]int    // GPUs that no pod has, of nodes where the service may run; nil where not known
 	product map[string]string // type of GPU, of every node that names it
 	nodes   map[string]*corev1.Node
 }
 
-// readNodes counts the free GPUs of the nodes that one of the shapes may run on.
-// It is nil where nodes may not be read.
-func (w *Workload) readNodes(ctx context.Context, now time.Time, shapes []shape) (*nodeView, error) {
+// readNodes counts the free GPUs of the nodes that one of the shapes may run on:
+// of those that nodes count or, where the service claims its GPUs, of those that
+// drivers offer to claims. It is nil where nodes may not be read, and what is
+// free is nil where claims may not.
+func (w *Workload) readNodes(ctx context.Context, now time.Time, shapes []shape, claims bool) (*nodeView, error) {
 	allowed, err := w.mayWatch(ctx, now, "nodes", "pods")
 	if err != nil || !allowed {
 		return nil, err
@@ -81,10 +83,17 @@ func (w *Workload) readNodes(ctx context.Context, now time.Time, shapes []shape)
 	if err != nil {
 		return nil, err
 	}
-	view := &nodeView{free: map[string]int{}, product: all.product, nodes: all.nodes}
-	for name, free := range all.free {
-		if node := all.nodes[name]; takesPods(node) && suits(node, shapes) {
-			view.free[name] = free
+	view := &nodeView{product: all.product, nodes: all.nodes}
+	free := all.free
+	if claims {
+		if free, err = w.freeDevices(ctx, now); err != nil || free == nil {
+			return view, err
+		}
+	}
+	view.free = map[string]int{}
+	for name, n := range free {
+		if node := all.nodes[name]; node != nil && takesPods(node) && suits(node, shapes) {
+			view.free[name] = n
 		}
 	}
 	return view, nil

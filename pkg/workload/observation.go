@@ -14,9 +14,10 @@ type Observation struct {
 	UID     types.UID
 	Prefill planner.Pool
 	Decode  planner.Pool
-	// FreeGPUsByNode is how many GPUs no pod has claimed on each schedulable
-	// node where a pod of either role may run. It is nil where nodes or pods of
-	// other namespaces may not be listed.
+	// FreeGPUsByNode is how many GPUs no pod has on each schedulable node where a
+	// pod of either role may run. It is nil where nodes or pods of other
+	// namespaces may not be listed; of a service that takes GPUs by resource
+	// claims, where those or ResourceSlices may not.
 	FreeGPUsByNode map[string]int
 	// QuotaGPUs is how many GPUs more quotas let the service ask for; nil where
 	// no quota limits them, or none may be read.

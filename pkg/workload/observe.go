@@ -54,7 +54,7 @@ func (w *Workload) Observe(ctx context.Context, t Target, now time.Time) (Observ
 		view.startup(state.startups[r], now)
 		state.pods[r] = view.candidates()
 	}
-	nodes, err := w.readNodes(ctx, now, []shape{s.views[planner.Prefill].shape, s.views[planner.Decode].shape})
+	nodes, err := w.readNodes(ctx, now, []shape{s.views[planner.Prefill].shape, s.views[planner.Decode].shape}, s.claims())
 	if err != nil {
 		return Observation{}, err
 	}
@@ -102,7 +102,7 @@ func (w *Workload) seeGroup(ctx context.Context, t Target, state *state, now tim
 	if err != nil {
 		return nil, err
 	}
-	adapters, err := w.readAdapters(ctx, g)
+	adapters, err := w.readAdapters(ctx, g, t.Roles)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -147,7 +148,7 @@ func TestDrainByHTTP(t *testing.T) {
 			worker := pod // the worker of a leader has nothing to say
 			worker.Leader = false
 			for i, want := range tc.want {
-				done, err := c.workload().Drain(t.Context(), target, Hook{HTTP: &HTTPHook{"POST", port, "/drain"}}, []Pod{pod, worker, {Name: "pending"}})
+				done, err := c.workload().Drain(t.Context(), target, Hook{HTTP: &HTTPHook{Method: "POST", Port: port, Path: "/drain"}}, []Pod{pod, worker, {Name: "pending"}})
 				if done != want || (err != nil) != (tc.wantErr != "") || err != nil && !strings.Contains(err.Error(), tc.wantErr) {
 					t.Errorf("call %d: done %v, error %v; want %v, %q", i, done, err, want, tc.wantErr)
 				}
@@ -167,9 +168,50 @@ func TestDrainByHTTP(t *testing.T) {
 		}
 		defer listener.Close()
 		port := listener.Addr().(*net.TCPAddr).Port
-		done, err := dynamoPD(t).workload().Drain(ctx, target, Hook{HTTP: &HTTPHook{"POST", int32(port), "/"}}, []Pod{{Name: "p", IP: "127.0.0.1", Leader: true}})
+		done, err := dynamoPD(t).workload().Drain(ctx, target, Hook{HTTP: &HTTPHook{Method: "POST", Port: int32(port), Path: "/"}}, []Pod{{Name: "p", IP: "127.0.0.1", Leader: true}})
 		if done || err == nil {
 			t.Errorf("done %v, error %v", done, err)
+		}
+	})
+}
+
+// A replica that stays after all is told so where there is a path for it.
+func TestDrainByHTTPIsTakenBack(t *testing.T) {
+	for name, tc := range map[string]struct {
+		code    int
+		wantErr string
+		final   bool
+	}{
+		"it serves again":            {code: 200},
+		"it will in a while":         {code: 202},
+		"it does not know the path":  {code: 404, wantErr: "/resume answered 404 Not Found, so that the pod may go on draining although it stays; allowed is any 2xx", final: true},
+		"it does not know the verb":  {code: 405, wantErr: "answered 405", final: true},
+		"it cannot at the moment":    {code: 503, wantErr: "/resume answered 503 Service Unavailable; allowed is any 2xx when it serves again"},
+		"it sends us somewhere else": {code: 302, wantErr: "answered 302 Found", final: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dynamoPD(t)
+			pod, port, asked := engine(t, tc.code)
+			worker, going := pod, pod
+			worker.Leader, going.Terminating = false, true
+			err := c.workload().Undrain(t.Context(), target, Hook{HTTP: &HTTPHook{Method: "PUT", Port: port, Path: "/drain", CancelPath: "/resume"}}, []Pod{pod, worker, going, {Name: "pending"}})
+			if (err != nil) != (tc.wantErr != "") || err != nil && !strings.Contains(err.Error(), tc.wantErr) || errors.As(err, new(*NotTakenBackError)) != tc.final {
+				t.Errorf("error %v, want %q, final %v", err, tc.wantErr, tc.final)
+			}
+			if diff := cmp.Diff([]string{"PUT /resume"}, *asked); diff != "" {
+				t.Errorf("asked (-want +got):\n%s", diff)
+			}
+			c.wantWrites()
+		})
+	}
+	t.Run("one knows no way and one does not answer", func(t *testing.T) {
+		pod, port, _ := engine(t, 404)
+		away := Pod{Name: "away", IP: "127.244.255.254", Leader: true}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := dynamoPD(t).workload().Undrain(ctx, target, Hook{HTTP: &HTTPHook{Method: "POST", Port: port, Path: "/", CancelPath: "/resume"}}, []Pod{pod, away})
+		if err == nil || errors.As(err, new(*NotTakenBackError)) {
+			t.Errorf("error %v, want that the one that did not answer is asked again", err)
 		}
 	})
 }
@@ -183,13 +225,13 @@ func TestDrainMarks(t *testing.T) {
 		undo   bool
 		want   []string
 	}{
-		"a label":                {hook: Hook{Label: &Mark{"drain", "true"}}, want: []string{prefix + `{"metadata":{"labels":{"drain":"true"}}}`}},
-		"a label that is set":    {hook: Hook{Label: &Mark{"drain", "true"}}, change: labelled("drain", "true")},
-		"a label taken back":     {hook: Hook{Label: &Mark{"drain", "true"}}, change: labelled("drain", "true"), undo: true, want: []string{prefix + `{"metadata":{"labels":{"drain":null}}}`}},
-		"a label of others":      {hook: Hook{Label: &Mark{"drain", "true"}}, change: labelled("drain", "no"), undo: true},
-		"an annotation":          {hook: Hook{Annotation: &Mark{"drain", "now"}}, want: []string{prefix + `{"metadata":{"annotations":{"drain":"now"}}}`}},
-		"nothing to take back":   {hook: Hook{Annotation: &Mark{"drain", "now"}}, undo: true},
-		"HTTP is not taken back": {hook: Hook{HTTP: &HTTPHook{"POST", 1, "/"}}, undo: true},
+		"a label":                 {hook: Hook{Label: &Mark{"drain", "true"}}, want: []string{prefix + `{"metadata":{"labels":{"drain":"true"}}}`}},
+		"a label that is set":     {hook: Hook{Label: &Mark{"drain", "true"}}, change: labelled("drain", "true")},
+		"a label taken back":      {hook: Hook{Label: &Mark{"drain", "true"}}, change: labelled("drain", "true"), undo: true, want: []string{prefix + `{"metadata":{"labels":{"drain":null}}}`}},
+		"a label of others":       {hook: Hook{Label: &Mark{"drain", "true"}}, change: labelled("drain", "no"), undo: true},
+		"an annotation":           {hook: Hook{Annotation: &Mark{"drain", "now"}}, want: []string{prefix + `{"metadata":{"annotations":{"drain":"now"}}}`}},
+		"nothing to take back":    {hook: Hook{Annotation: &Mark{"drain", "now"}}, undo: true},
+		"HTTP without a way back": {hook: Hook{HTTP: &HTTPHook{Method: "POST", Port: 1, Path: "/"}}, undo: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := dynamoPD(t)

@@ -24,6 +24,8 @@ type Workload struct {
 	clock     func() time.Time
 	// nodes is the last look at all nodes.
 	nodes allNodes
+	// devices is the last look at all devices that are taken by claims.
+	devices allDevices
 	// drainer calls drain hooks.
 	drainer *http.Client
 

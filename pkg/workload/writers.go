@@ -72,7 +72,7 @@ func (w *Workload) readWriters(ctx context.Context, t Target, now time.Time) (*w
 		return found, nil
 	}
 	var pdas v1alpha1.PDAutoscalerList
-	if err := w.reader.List(ctx, &pdas, client.InNamespace(t.Namespace)); err != nil {
+	if err := w.reader.List(ctx, &pdas, client.InNamespace(t.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list the PDAutoscalers of namespace %s: %w", t.Namespace, err)
 	}
 	found.pdas = pdas.Items
@@ -152,7 +152,7 @@ func paused(u *unstructured.Unstructured) bool {
 // through the workload that carries its pods, or through the group.
 func (f *writers) ofRole(t Target, g *group, r *role, a *adapter) string {
 	objects := []ScaleRef{
-		{g.kinds.adapter().GroupVersion().String(), adapterKind, g.workloadName(r.Name)},
+		{g.kinds.adapter().GroupVersion().String(), adapterKind, g.adapterName(r.Name)},
 		{g.kinds.group().GroupVersion().String(), groupKind, g.Name},
 	}
 	if a != nil {

@@ -84,6 +84,13 @@ type HTTPDrain struct {
 	// +kubebuilder:validation:Pattern=`^/[^?#\s]*$`
 	// +kubebuilder:validation:MaxLength=253
 	Path string `json:"path"`
+	// cancelPath of the request that is sent where the replica stays after all, such as
+	// /drain/cancel: a move was turned back, or the demand rose. Any answer of 2xx says that it
+	// serves again. Without it the pod itself decides how long it believes that it goes.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^/[^?#\s]*$`
+	// +kubebuilder:validation:MaxLength=253
+	CancelPath string `json:"cancelPath,omitempty"`
 	// method of the request.
 	// +optional
 	// +kubebuilder:default=POST
