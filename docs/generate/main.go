@@ -90,8 +90,8 @@ func metricsPage() string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d |\n", s.Name, s.Type, labels(s.Labels), s.Help, s.Most())
 	}
 	fmt.Fprintf(&b, "\nIn all at most %d series of a PDAutoscaler; most reasons never occur.\n\n", total)
-	fmt.Fprintf(&b, "Of the controller as a whole, on every replica:\n\n| name | type | labels | meaning |\n|---|---|---|---|\n| %s | counter | %s | %s |\n",
-		metricsapi.AnswersTotal, strings.Join(metricsapi.AnswerLabels, ", "), metricsapi.AnswersHelp)
+	fmt.Fprintf(&b, "Of the controller as a whole, on every replica:\n\n| name | type | labels | meaning |\n|---|---|---|---|\n| %s | histogram |  | %s |\n| %s | counter | %s | %s |\n",
+		controller.RoundsLate, controller.RoundsLateHelp, metricsapi.AnswersTotal, strings.Join(metricsapi.AnswerLabels, ", "), metricsapi.AnswersHelp)
 	b.WriteString(offered)
 	b.WriteString("| name | unit | role | count | meaning |\n|---|---|---|---|---|\n")
 	for _, m := range metricsapi.Metrics() {

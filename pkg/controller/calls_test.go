@@ -30,6 +30,7 @@ func (c *cluster) manage(o Options) *recorder {
 	o.NewCollector = func(signals.Config) (Collector, error) { return &fileCollector{path: s.Traffic, answers: true}, nil }
 	mgr, err := NewManager(calls.through(config), o)
 	c.must(err)
+	calls.events = mgr.GetEventRecorder(fieldOwner)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()

@@ -13,6 +13,7 @@
 //	persist.go    the intent goes into the status before the first write
 //	apply.go      shrinks, then grows
 //	finish.go     what is left of a move when the resource is deleted
+//	schedule.go   when the next round is due
 //	status.go     what a person sees (conditions.go), written only if it changed
 //	              (changed.go)
 //	events.go, metrics.go, debug.go, page.go: the same for events, Prometheus,

@@ -56,9 +56,9 @@ func (c *Reconciler) announceChanges(r *round) {
 		switch {
 		case !r.did.roles[role]:
 		case rd.To > rd.From:
-			c.event(r, corev1.EventTypeNormal, "ScaledUp", "Scale", rd.Because)
+			c.event(r, corev1.EventTypeNormal, "ScaledUp", action("Scale", role), rd.Because)
 		default:
-			c.event(r, corev1.EventTypeNormal, "ScaledDown", "Scale", rd.Because+r.gone(role))
+			c.event(r, corev1.EventTypeNormal, "ScaledDown", action("Scale", role), rd.Because+r.gone(role))
 		}
 	}
 	if !r.did.intent {
@@ -125,7 +125,7 @@ func (c *Reconciler) announceStates(r *round) {
 		last, known := r.svc.said[key]
 		again := r.now.Sub(last.at) >= repeatAfter
 		if !known || !last.active && again {
-			c.event(r, eventType(key.reason), string(key.reason), "Decide", message)
+			c.event(r, eventType(key.reason), string(key.reason), action("Decide", key.role), message)
 			last.at = r.now
 		}
 		last.active = true
@@ -151,6 +151,19 @@ func eventType(reason planner.Reason) string {
 		return corev1.EventTypeNormal
 	}
 	return corev1.EventTypeWarning
+}
+
+// action names what was done, and to which role: of two events about one resource
+// that differ in their note only, the second counts as the first going on, and
+// what it says is lost.
+func action(verb string, role planner.Role) string {
+	switch role {
+	case planner.Prefill:
+		return verb + "Prefill"
+	case planner.Decode:
+		return verb + "Decode"
+	}
+	return verb
 }
 
 func (c *Reconciler) event(r *round, eventtype, reason, action, note string) {

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -196,6 +197,73 @@ func TestDisturbedMove(t *testing.T) {
 				w.ended()
 				if t.Failed() {
 					t.Logf("written was %q; at last: %s", w.log, w.resource().Status.Message)
+				}
+			})
+		}
+	}
+}
+
+// An adapter of RBG that is bound a second time brings back the count from before a write that it had accepted (seen on
+// v0.8). The ledger sees that the count is not the one that it wrote and writes it again: one move, within the budget, whose
+// every write may be lost, also when a round has seen the count in between and when the controller is killed after it.
+func TestLostWritesOfAMove(t *testing.T) {
+	for _, first := range []int{0, 1, 2, 3, 4} { // the round before which the loss begins
+		for _, lost := range []int{1, 2, 3} {
+			for _, seen := range []int{0, 1, 2} {
+				for _, killed := range []bool{false, true} {
+					t.Run(fmt.Sprintf("%d lost from round %d on, each after %d looks, killed %v", lost, first, seen, killed), func(t *testing.T) {
+						w := movingWorld(t)
+						began, written := 0, 0
+						decide := w.decide
+						w.decide = func(in planner.Input) (planner.Decision, planner.Memory) {
+							d, m := decide(in)
+							if in.Memory.Move == nil && m.Move != nil {
+								began++
+							}
+							return d, m
+						}
+						for n := range 20 {
+							if n == first {
+								w.service.lose, w.service.lostAfter = lost, seen
+							}
+							before := w.service.lose
+							w.tick(n, 6)
+							if killed && w.service.lose < before {
+								w.restart()
+							}
+						}
+						for _, line := range w.log {
+							if strings.Contains(line, "->") {
+								written++
+							}
+						}
+						w.wantCounts(1, 2)
+						w.ended()
+						// Two writes make a move; each that is lost is written once more. Those that were made before the loss began are not lost.
+						if again := lost - w.service.lose; written != 2+again || began != 1 {
+							t.Errorf("%d moves began and counts were written %d times, %d of them lost; want one move and %d writes: %q", began, written, again, 2+again, w.log)
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// A plain change of a count, in no move, that was accepted and lost is decided and written again.
+func TestLostWriteOfACount(t *testing.T) {
+	for name, to := range map[string][2]int{"up": {3, 1}, "down": {1, 1}, "both": {1, 2}} {
+		for _, seen := range []int{0, 1} {
+			t.Run(fmt.Sprintf("%s, after %d looks", name, seen), func(t *testing.T) {
+				w := newWorld(t, example(func(p *v1alpha1.PDAutoscaler) { p.Spec.Budget.GPUs = 8 }))
+				w.decide = scaleTo(to[0], to[1])
+				w.service.lose, w.service.lostAfter = 1, seen
+				for n := range 8 {
+					w.tick(n, 8)
+				}
+				w.wantCounts(to[0], to[1])
+				if w.service.lose != 0 {
+					t.Error("nothing was lost: the test has no subject")
 				}
 			})
 		}

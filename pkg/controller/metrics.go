@@ -16,7 +16,9 @@ import (
 type Metrics struct {
 	gauges   map[string]*prometheus.GaugeVec
 	counters map[string]*prometheus.CounterVec
-	gpus     gpuMeter
+	// late is how long after they were due rounds began, of all resources together.
+	late prometheus.Histogram
+	gpus gpuMeter
 }
 
 const (

@@ -42,6 +42,16 @@ const (
 	metricReconcileFail   = "pdautoscaler_reconcile_errors_total"
 )
 
+// RoundsLate is a histogram of all rounds together, of no resource. It says how
+// far the controller is behind the intervals that resources ask for.
+const (
+	RoundsLate     = "pdautoscaler_round_late_seconds"
+	RoundsLateHelp = "How long after it was due a round of a PDAutoscaler began. A controller that has too much to do is late."
+)
+
+// lateBuckets are finer than those of controller-runtime's queue, which are a decade apart.
+var lateBuckets = []float64{0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30}
+
 // SeriesType is what Prometheus calls the type of a metric.
 type SeriesType string
 
@@ -164,5 +174,6 @@ func (m *Metrics) register(registry prometheus.Registerer) (failed []error) {
 			m.counters[s.Name] = registered(registry, &failed, prometheus.NewCounterVec(prometheus.CounterOpts{Name: s.Name, Help: s.Help}, s.labels()))
 		}
 	}
+	m.late = registered(registry, &failed, prometheus.NewHistogram(prometheus.HistogramOpts{Name: RoundsLate, Help: RoundsLateHelp, Buckets: lateBuckets}))
 	return failed
 }

@@ -73,7 +73,8 @@ func (c *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	c.conclude(r)
 	c.report(ctx, r)
-	return reconcile.Result{RequeueAfter: r.next(c.clock.Since(r.now))}, nil
+	r.svc.due = r.next()
+	return reconcile.Result{RequeueAfter: max(r.svc.due.Sub(c.clock.Now()), shortestWait)}, nil
 }
 
 // begin makes the round, and the service of a resource that is seen for the
@@ -104,6 +105,9 @@ func (c *Reconciler) begin(ctx context.Context, request reconcile.Request, pda *
 		}
 		c.store.put(r.svc)
 	}
+	if late, ok := r.svc.late(r.now); ok {
+		c.metrics.late.Observe(late.Seconds())
+	}
 	r.base = r.svc.newest(pda)
 	if r.foreign = foreignMove(&r.base.Status); r.foreign != "" {
 		r.abandoned = ""
@@ -128,17 +132,19 @@ func (c *Reconciler) conclude(r *round) {
 	r.svc.memory = r.before
 }
 
-// next is how long to wait for the next round.
-func (r *round) next(spent time.Duration) time.Duration {
+// shortestWait is between two rounds at the least.
+const shortestWait = 100 * time.Millisecond
+
+// next is when the next round is due.
+func (r *round) next() time.Time {
 	if errors.Is(r.statusError, errStatusConflict) {
-		return min(r.interval(), time.Second)
+		return r.now.Add(min(r.interval(), time.Second))
 	}
-	const shortest = 100 * time.Millisecond
-	wait := r.interval()
-	if !r.wakeAt.IsZero() {
-		wait = min(wait, r.wakeAt.Sub(r.now))
+	due := dueAfter(r.svc.uid, r.now, r.interval())
+	if !r.wakeAt.IsZero() && r.wakeAt.Before(due) {
+		return r.wakeAt
 	}
-	return max(wait-max(spent, 0), shortest)
+	return due
 }
 
 // forget drops what is kept of a resource that is gone. The replicas stay.

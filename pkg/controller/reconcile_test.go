@@ -207,19 +207,6 @@ func TestConflictingWriteIsLeft(t *testing.T) {
 	w.wantCondition(v1alpha1.ConditionActive, metav1.ConditionFalse, ReasonWriteFailed)
 }
 
-// The queue is asked for the next round so that rounds begin an interval apart.
-func TestNextRound(t *testing.T) {
-	w := newWorld(t, example(func(p *v1alpha1.PDAutoscaler) { p.Spec.Behavior.Interval = v1alpha1.Every(4 * time.Second) }))
-	w.decide = func(in planner.Input) (planner.Decision, planner.Memory) {
-		w.pass(time.Second) // a slow round
-		return scaleTo(2, 1)(in)
-	}
-	result, err := w.controller.Reconcile(t.Context(), reconcile.Request{NamespacedName: w.key})
-	if err != nil || result.RequeueAfter != 3*time.Second {
-		t.Errorf("the next round is in %s (%v), want 3s", result.RequeueAfter, err)
-	}
-}
-
 // A manager that is asked to stop lets the round that runs come to its end.
 func TestRoundOutlivesTheSignalToStop(t *testing.T) {
 	w := newWorld(t, example())

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,12 +17,20 @@ type recorder struct {
 	mu       sync.Mutex
 	requests []access
 	refused  []string
+
+	events Recorder // of the manager whose requests are noted
 }
 
 // access is what one request asks for.
 type access struct{ verb, group, resource string }
 
 func (a access) String() string { return a.verb + " " + a.resource + "." + a.group }
+
+// split takes a subresource off its resource.
+func (a access) split() (resource, subresource string) {
+	resource, subresource, _ = strings.Cut(a.resource, "/")
+	return resource, subresource
+}
 
 // writes reports whether the request changes something. Reviews are questions.
 func (a access) writes() bool {
@@ -43,6 +52,23 @@ func (r *recorder) through(config *rest.Config) *rest.Config {
 				}
 			}
 			return response, err
+		})
+	})
+	return config
+}
+
+// withoutStreams makes a configuration of an API server that does not know how
+// to begin a watch with what there is.
+func withoutStreams(config *rest.Config) *rest.Config {
+	config = rest.CopyConfig(config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(request *http.Request) (*http.Response, error) {
+			if request.URL.Query().Get("sendInitialEvents") == "" {
+				return next.RoundTrip(request)
+			}
+			const answer = `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Invalid","code":422,"message":"sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"}`
+			return &http.Response{StatusCode: http.StatusUnprocessableEntity, Header: http.Header{"Content-Type": {"application/json"}},
+				Body: io.NopCloser(strings.NewReader(answer)), ContentLength: int64(len(answer)), Request: request}, nil
 		})
 	})
 	return config

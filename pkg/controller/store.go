@@ -41,6 +41,9 @@ type service struct {
 	written    *v1alpha1.PDAutoscaler
 	superseded map[string]bool
 	writtenAt  time.Time
+
+	// due is when the next round is due; zero before the first.
+	due time.Time
 }
 
 // close ends what the service holds open.

@@ -275,15 +275,20 @@ type fakeService struct {
 	applied   func()                 // called by Apply when it has written
 	forgotten []workload.Target
 
-	hidden       int // GPUs that are held and that a cache does not show
-	stateless    map[planner.Role]bool
-	loads        map[string]float64 // by pod
-	grace        map[planner.Role]int64
-	quota        *workload.Allowance
-	told         []string // pods that were told to drain
-	drained      bool     // what the hook answers
-	refuseDrain  error
-	refuseChoice error
+	hidden int // GPUs that are held and that a cache does not show
+	// lose is how many writes are still to be lost: each is accepted and shown as
+	// the desired count, no pod follows it, and after lostAfter more looks the
+	// count before it is back, as when an adapter of RBG is bound once more.
+	lose, lostAfter int
+	losing          map[planner.Role]lostWrite
+	stateless       map[planner.Role]bool
+	loads           map[string]float64 // by pod
+	grace           map[planner.Role]int64
+	quota           *workload.Allowance
+	told            []string // pods that were told to drain
+	drained         bool     // what the hook answers
+	refuseDrain     error
+	refuseChoice    error
 
 	signals    planner.Signals // read at the time of the collection
 	reports    []signals.SourceReport
@@ -297,7 +302,7 @@ type fakeService struct {
 }
 
 func newService(w *world) *fakeService {
-	s := &fakeService{w: w, uid: "group-1", refuse: map[planner.Role]error{}, pools: map[planner.Role]*planner.Pool{
+	s := &fakeService{w: w, uid: "group-1", refuse: map[planner.Role]error{}, losing: map[planner.Role]lostWrite{}, pools: map[planner.Role]*planner.Pool{
 		planner.Prefill: {GPUsPerReplica: 2, GPUType: "NVIDIA-H200"}, planner.Decode: {GPUsPerReplica: 2, GPUType: "NVIDIA-H200"},
 	}}
 	s.frontends = []workload.Pod{{Role: workload.FrontendRole, Name: "dynamo-pd-processor-0", UID: "f", IP: "127.244.0.1", Ready: true, Leader: true}}
@@ -349,10 +354,26 @@ func (s *fakeService) traffic(rate, input, output float64) {
 	}
 }
 
+// lostWrite is one that was accepted and that nobody carries out.
+type lostWrite struct{ before, looks int }
+
+// bindAgain brings back the counts whose writes are lost by now.
+func (s *fakeService) bindAgain() {
+	for role, lost := range s.losing {
+		if lost.looks--; lost.looks >= 0 {
+			s.losing[role] = lost
+			continue
+		}
+		s.pools[role].Desired = lost.before
+		delete(s.losing, role)
+	}
+}
+
 func (s *fakeService) Observe(context.Context, workload.Target, time.Time) (workload.Observation, error) {
 	if s.observe != nil {
 		return workload.Observation{}, s.observe
 	}
+	s.bindAgain()
 	o := workload.Observation{UID: s.uid, Pods: slices.Clone(s.frontends), FreeGPUsByNode: map[string]int{"node-0": 10, "node-1": 16},
 		Stateless: s.stateless, GraceSeconds: s.grace, QuotaGPUs: s.quota}
 	o.Prefill, o.Decode = *s.pools[planner.Prefill], *s.pools[planner.Decode]
@@ -378,9 +399,14 @@ func (s *fakeService) scale(role planner.Role, from, to int) error {
 	if have := s.pools[role].Desired; have != from {
 		return &workload.ConflictError{What: "RoleBasedGroup default/dynamo-pd", Role: string(role), From: from}
 	}
-	if to > from {
+	switch {
+	case s.lose > 0:
+		s.lose--
+		s.losing[role] = lostWrite{before: from, looks: s.lostAfter}
+		s.pools[role].Desired = to
+	case to > from:
 		s.grow(role, to-from)
-	} else {
+	default:
 		s.shrink(role, from-to)
 	}
 	if s.applied != nil {

@@ -19,6 +19,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/controller"
 )
 
 // Process is the controller in a process of its own.
@@ -75,8 +77,8 @@ func (p *Process) Stop() error {
 // Sample is what the controller says of itself at one moment.
 type Sample struct {
 	At time.Time
-	// Rounds are the times of all rounds so far, Waits those in the queue before them.
-	Rounds, Waits Histogram
+	// Rounds are the times of all rounds so far, Late how long after they were due they began.
+	Rounds, Late Histogram
 	// CPU is the processor time so far.
 	CPU time.Duration
 }
@@ -97,7 +99,7 @@ func (p *Process) Sample(ctx context.Context) (Sample, error) {
 	if s.Rounds, err = histogramOf(families, "controller_runtime_reconcile_time_seconds"); err != nil {
 		return s, err
 	}
-	if s.Waits, err = histogramOf(families, "workqueue_queue_duration_seconds"); err != nil {
+	if s.Late, err = histogramOf(families, controller.RoundsLate); err != nil {
 		return s, err
 	}
 	for _, m := range families["process_cpu_seconds_total"].GetMetric() {
