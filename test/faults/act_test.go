@@ -121,6 +121,8 @@ func (w *world) begin(ctx context.Context, f *Fault) (end func(context.Context) 
 		return nil, w.edit(ctx, f.Role, f.N)
 	case RoleRecreated:
 		return func(ctx context.Context) error { return w.addRole(ctx, f.Role, f.N) }, w.removeRole(ctx, f.Role)
+	case AdapterAgain:
+		return nil, w.removeAdapter(ctx, f.Role)
 	case Silence:
 		w.silent.Store(true)
 		return func(context.Context) error { w.silent.Store(false); return nil }, nil
@@ -188,6 +190,13 @@ func (w *world) edit(ctx context.Context, role string, n int) error {
 			roles[i].(map[string]any)["replicas"] = int64(n)
 		}
 		return roles
+	})
+}
+
+// removeAdapter takes away the adapter of a role; whoever looks after the group makes it again, and binds it.
+func (w *world) removeAdapter(ctx context.Context, role string) error {
+	return w.try(ctx, func() error {
+		return client.IgnoreNotFound(w.suite.client.Delete(ctx, w.object(rbgfake.KindAdapter, groupName+"-"+role)))
 	})
 }
 

@@ -23,6 +23,7 @@
 //
 // history.go reads etcd itself: every version of every object in the order in which it was stored, across kinds, also while
 // the API server is down. judge.go does its own sums over it, and shares no code with the controller or its workload package.
+// Which writes of an adapter's count are the controller's is what the API server notes of who wrote the field.
 // What is held is the GPUs of all pods that have not ended, terminating ones included, and of those that a role asks for
 // beyond its living pods.
 //

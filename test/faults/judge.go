@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -88,9 +89,28 @@ func (j *Judge) Add(c *Change) {
 }
 
 // byController reports whether a change of a count came from the controller: it was made at the object that counts, and not by
-// hand. The stand-in for RBG's controller never changes which count holds.
+// hand. The stand-in for RBG's controller never changes which count holds, but where it binds an adapter.
 func (j *Judge) byController(c *Change) bool {
-	return (c.Kind == kindAdapters || c.Kind == kindGroups) && !j.Hand[c.Revision] && !c.Deleted()
+	return (c.Kind == kindAdapters || c.Kind == kindGroups) && !j.Hand[c.Revision] && !c.Deleted() && !bound(c)
+}
+
+// bound reports whether an adapter's count is what RBG's controller wrote when it bound it: the API server notes who wrote a
+// field last, and the controller writes through /scale only.
+func bound(c *Change) bool {
+	if c.Kind != kindAdapters {
+		return false
+	}
+	others := false
+	for _, m := range c.Object.GetManagedFields() {
+		if m.FieldsV1 == nil || !bytes.Contains(m.FieldsV1.GetRawBytes(), []byte(`"f:replicas"`)) || m.Subresource == "status" {
+			continue
+		}
+		if m.Subresource == "scale" {
+			return false
+		}
+		others = true
+	}
+	return others
 }
 
 // judge holds one write of the controller against the rules.

@@ -76,6 +76,17 @@ func (p *past) adapter(role string, replicas int) {
 	p.put(kindAdapters, u.GetName(), u, nil)
 }
 
+// bind is a change of an adapter's count by whoever binds it, scale one through /scale.
+func (p *past) bind(role string, replicas int)  { p.managed(role, replicas, "") }
+func (p *past) scale(role string, replicas int) { p.managed(role, replicas, "scale") }
+
+func (p *past) managed(role string, replicas int, subresource string) {
+	p.adapter(role, replicas)
+	fields := metav1.NewFieldsV1(`{"f:spec":{"f:replicas":{}}}`)
+	status := metav1.ManagedFieldsEntry{Manager: "rbg", Subresource: "status", FieldsV1: metav1.NewFieldsV1(`{"f:status":{"f:replicas":{}}}`)}
+	p.changes[len(p.changes)-1].Object.SetManagedFields([]metav1.ManagedFieldsEntry{status, {Manager: "someone", Subresource: subresource, FieldsV1: fields}})
+}
+
 func (p *past) object(kind, name, owner string) {
 	u := &unstructured.Unstructured{Object: map[string]any{}}
 	u.SetUID(types.UID(kind + "/" + name))
@@ -150,11 +161,20 @@ func TestJudge(t *testing.T) {
 		"the budget was lowered while it was on its way": {func(p *past) { p.budget(8); p.adapter(RolePrefill, 3) }, "", 1},
 		"more than was lowered":                          {func(p *past) { p.budget(10); p.adapter(RoleDecode, 5) }, "others took 2", 0},
 		"its own write is no excuse":                     {func(p *past) { p.adapter(RoleDecode, 4); p.pass(time.Millisecond); p.adapter(RolePrefill, 3) }, "others took 0", 0},
-		"below the minimum":                              {func(p *past) { p.adapter(RoleDecode, 0) }, "outside of [1, 5]", 0},
-		"above the maximum":                              {func(p *past) { p.budget(100); p.adapter(RoleDecode, 6) }, "outside of [1, 5]", 0},
-		"back from above the maximum":                    {func(p *past) { p.byHand(func() { p.adapter(RoleDecode, 8) }); p.adapter(RoleDecode, 6) }, "", 0},
-		"in the group, where an adapter counts":          {func(p *past) { p.group(9, 9) }, "", 0},
-		"in the group, where none does":                  {func(p *past) { p.put(kindAdapters, groupName+"-decode", nil, nil); p.group(2, 5) }, "8 GPUs were held and 14 are", 0},
+		"growth above it, through /scale":                {func(p *past) { p.scale(RoleDecode, 5) }, "8 GPUs were held and 14 are", 0},
+		"an adapter that is bound again":                 {func(p *past) { p.bind(RoleDecode, 5) }, "", 0},
+		"and growth on top of it": {func(p *past) {
+			p.scale(RoleDecode, 4)
+			p.scale(RoleDecode, 2)
+			p.bind(RoleDecode, 4)
+			p.pass(time.Minute)
+			p.scale(RolePrefill, 3)
+		}, "12 GPUs were held and 14 are", 0},
+		"below the minimum":                     {func(p *past) { p.adapter(RoleDecode, 0) }, "outside of [1, 5]", 0},
+		"above the maximum":                     {func(p *past) { p.budget(100); p.adapter(RoleDecode, 6) }, "outside of [1, 5]", 0},
+		"back from above the maximum":           {func(p *past) { p.byHand(func() { p.adapter(RoleDecode, 8) }); p.adapter(RoleDecode, 6) }, "", 0},
+		"in the group, where an adapter counts": {func(p *past) { p.group(9, 9) }, "", 0},
+		"in the group, where none does":         {func(p *past) { p.put(kindAdapters, groupName+"-decode", nil, nil); p.group(2, 5) }, "8 GPUs were held and 14 are", 0},
 		"a pod of a deleted replica is no supply for the new": {func(p *past) {
 			p.put(kindInstances, name(RoleDecode, 1), nil, nil)
 			p.pass(time.Minute)

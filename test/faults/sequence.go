@@ -19,22 +19,23 @@ type Kind string
 
 // The kinds of faults.
 const (
-	Killed        Kind = "controller killed"          // at its Nth write at a boundary from then, before or after it
-	LeaderStops   Kind = "leader stops"               // in good order; the other one takes over
-	LeaderCutOff  Kind = "leader cut off"             // from the API server, until its lease has run out
-	NeverStarts   Kind = "new pods never start"       // of a role
-	Stuck         Kind = "pods stuck Terminating"     // of a role
-	NodeGone      Kind = "node gone"                  // the Nth, with its pods
-	BudgetLowered Kind = "budget lowered"             // to N GPUs
-	Edited        Kind = "replicas edited by hand"    // of a role, to N
-	RoleRecreated Kind = "role deleted and recreated" // with N replicas
+	Killed        Kind = "controller killed"              // at its Nth write at a boundary from then, before or after it
+	LeaderStops   Kind = "leader stops"                   // in good order; the other one takes over
+	LeaderCutOff  Kind = "leader cut off"                 // from the API server, until its lease has run out
+	NeverStarts   Kind = "new pods never start"           // of a role
+	Stuck         Kind = "pods stuck Terminating"         // of a role
+	NodeGone      Kind = "node gone"                      // the Nth, with its pods
+	BudgetLowered Kind = "budget lowered"                 // to N GPUs
+	Edited        Kind = "replicas edited by hand"        // of a role, to N
+	RoleRecreated Kind = "role deleted and recreated"     // with N replicas
+	AdapterAgain  Kind = "adapter deleted and made again" // of a role
 	Silence       Kind = "metrics silent"
 )
 
 // drawn are the kinds by how often they are drawn: what hits the middle of a write or a move is drawn most.
 var drawn = []Kind{
 	Killed, Killed, Killed, Killed, LeaderStops, LeaderCutOff, NeverStarts, NeverStarts, Stuck, Stuck,
-	NodeGone, BudgetLowered, BudgetLowered, Edited, Edited, RoleRecreated, Silence,
+	NodeGone, BudgetLowered, BudgetLowered, Edited, Edited, RoleRecreated, AdapterAgain, AdapterAgain, Silence,
 }
 
 // toTheEnd is the steps of a fault that lasts until all stop.
@@ -61,7 +62,7 @@ func (f Fault) String() string {
 			when = "after"
 		}
 		return fmt.Sprintf("%s %s write %d %s", text, when, f.N, f.Boundary)
-	case NeverStarts, Stuck:
+	case NeverStarts, Stuck, AdapterAgain:
 		text += " (" + f.Role + ")"
 	case NodeGone:
 		text += fmt.Sprintf(" (node %d)", f.N)
@@ -110,6 +111,9 @@ type Sequence struct {
 	Standby bool
 	// Adapters scales through scaling adapters, else in the group itself.
 	Adapters bool
+	// SecondBinding is how long after it was bound an adapter is bound once more; what was written to its /scale in between is
+	// lost. 0 is never.
+	SecondBinding time.Duration
 	// Drain marks replicas before they go.
 	Drain bool
 	// Prefill and Decode are the replicas at the start.
@@ -145,6 +149,9 @@ func (s *Sequence) String() string {
 		controllers = "two controllers"
 	}
 	fmt.Fprintf(&b, "seed %d: %d + %d replicas scaled %s, %s", s.Seed, s.Prefill, s.Decode, path, controllers)
+	if s.SecondBinding > 0 {
+		fmt.Fprintf(&b, ", adapters bound again after %s", s.SecondBinding)
+	}
 	if s.Drain {
 		b.WriteString(", drains")
 	}
@@ -172,6 +179,9 @@ func Draw(seed uint64, steps int, planned func(Demand, int) (Counts, bool)) Sequ
 		Prefill: 1 + r.IntN(3), Decode: 1 + r.IntN(3),
 		ReadyAfter: milliseconds(r, 200, 1000), GoneAfter: milliseconds(r, 200, 1500),
 		Start: drawDemand(r), FinalBudget: Budget,
+	}
+	if s.Adapters && r.IntN(2) == 0 {
+		s.SecondBinding = milliseconds(r, 300, 3000)
 	}
 	gone := false // no two nodes at a time
 	for i := range steps {
@@ -223,6 +233,9 @@ func drawFault(r *rand.Rand, s *Sequence) Fault {
 	if !s.Standby && (f.Kind == LeaderStops || f.Kind == LeaderCutOff) {
 		f.Kind = Killed
 	}
+	if !s.Adapters && f.Kind == AdapterAgain {
+		f.Kind = Edited
+	}
 	switch f.Kind {
 	case Killed:
 		f.Boundary, f.After = boundaries[r.IntN(len(boundaries))], r.IntN(2) == 0
@@ -246,7 +259,7 @@ func drawFault(r *rand.Rand, s *Sequence) Fault {
 		f.N, f.Steps = 1+r.IntN(3), 1+r.IntN(2)
 	case LeaderCutOff:
 		f.Steps = 3
-	case LeaderStops:
+	case LeaderStops, AdapterAgain:
 	}
 	return f
 }

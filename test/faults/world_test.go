@@ -264,7 +264,7 @@ func (w *world) runStandIn() {
 	w.stopStandIn = stop
 	w.standIn.Go(func() {
 		for ctx.Err() == nil {
-			if err := rbgfake.Run(ctx, w.suite.cp.Config, rbgfake.Options{Namespaces: []string{w.namespace}}); err != nil {
+			if err := rbgfake.Run(ctx, w.suite.cp.Config, rbgfake.Options{Namespaces: []string{w.namespace}, SecondBinding: w.sequence.SecondBinding}); err != nil {
 				w.note("the stand-in for RBG ended: %v", err)
 			}
 			_ = wait(ctx, restartAfter)

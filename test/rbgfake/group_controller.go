@@ -139,7 +139,7 @@ func (r *groupReconciler) reconcileService(ctx context.Context, g *group, role *
 
 // reconcileAdapter makes the role's adapter, without replicas, or removes it.
 func (r *groupReconciler) reconcileAdapter(ctx context.Context, g *group, role *role) error {
-	adapter := g.api.newObject(KindAdapter, g.obj.GetNamespace(), workloadName(g.obj.GetName(), role.name))
+	adapter := g.api.newObject(KindAdapter, g.obj.GetNamespace(), g.obj.GetName()+"-"+role.name) // never cut
 	err := r.client.Get(ctx, client.ObjectKeyFromObject(adapter), adapter)
 	switch {
 	case err == nil && !role.adapter && ownedBy(adapter, g.obj):
