@@ -162,10 +162,10 @@ func remember(before, after planner.Memory, d *planner.Decision, did carried) pl
 	return after
 }
 
-// undone keeps what a role was seen to need and forgets what was decided for it.
+// undone keeps what a role was seen to need, and by how much it rose, and forgets what was decided for it.
 func undone(before, after planner.RoleMemory, now time.Time) planner.RoleMemory {
 	kept := before
-	kept.Needs, kept.BreachSince = after.Needs, after.BreachSince
+	kept.Needs, kept.Rises, kept.BreachSince = after.Needs, after.Rises, after.BreachSince
 	if after.BreachSince.Equal(now) && !before.BreachSince.IsZero() {
 		kept.BreachSince = before.BreachSince // a breach is used up by the replica that it adds
 	}

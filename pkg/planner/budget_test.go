@@ -77,9 +77,9 @@ func TestBudgetThatBindsGivesTheBestPair(t *testing.T) {
 			if decode.fixed() {
 				low.decode = from.decode
 			}
-		} else if in.Spec.Behavior.Headroom > 0 { // it goes before what is expected
+		} else { // what may come goes before what is expected
 			for _, s := range []*sight{&prefill, &decode} {
-				s.traffic.RequestsPerSecond -= s.d.Demand.HeadroomPerSecond
+				s.traffic.RequestsPerSecond -= max(0, s.d.Demand.HeadroomPerSecond+s.d.Demand.SurgePerSecond)
 				s.limitMs = s.limit()
 			}
 		}

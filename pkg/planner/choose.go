@@ -99,14 +99,15 @@ func (p *round) takeSurplus(donor, receiver *roleRound) {
 }
 
 // compromise chooses counts where the budget cannot hold what both roles want.
-// Headroom is for what may come, and goes before what is expected: the roles are
-// judged by their demand without it, and it gets what is left.
+// Headroom and surge are for what may come, and go before what is expected: the
+// roles are judged by their demand without them, and they get what is left.
 // Taking replicas from one role for the other must make the worse objective
 // better by more than the tolerance, over a whole rebalance window, or noise
 // would move GPUs for ever.
 func (p *round) compromise() {
 	for _, r := range p.roles() {
-		if r.known && p.spec.Behavior.Headroom > 0 {
+		if r.known && r.d.Demand.RequestsPerSecond > r.expected.RequestsPerSecond {
+			defer func(atDemand curve) { r.curve = atDemand }(r.curve) // what is predicted is of the whole demand
 			r.curve = p.curveOf(r, r.expected)
 		}
 	}
@@ -122,7 +123,7 @@ func (p *round) compromise() {
 	if moved := p.bestPair(low, want); p.lastingly(p.worst(moved) < p.worst(best)*(1-max(p.spec.Behavior.Tolerance, 0.05))) {
 		best = moved
 	}
-	if p.prefill.known && p.decode.known {
+	if p.prefill.known && p.decode.known && p.worst(best) > 1 {
 		p.note(ReasonCannotMeet, "", sprintf("%d GPUs do not hold both objectives: they would take %d prefill and %d decode replicas (%d GPUs); the best within the budget is %d and %d",
 			p.spec.BudgetGPUs, want.prefill, want.decode, want.prefill*p.prefill.gpus+want.decode*p.decode.gpus, best.prefill, best.decode))
 	}

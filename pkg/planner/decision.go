@@ -12,11 +12,12 @@ import (
 //	1  the first
 //	2  a share of what was asked for before the service corrected its model is kept (Spec.Prior); moves without room end at
 //	   once; RoleDecision.Wall
+//	3  what the demand rose by within a start-up time is held on top (RoleMemory.Rises, Demand.SurgePerSecond)
 //
 // A record of an older version is read and explained as it was saved; making its decision again proves nothing, and is not
 // tried. One of a newer version is refused. A Memory is read whatever its version: fields are only ever added, an absent one is
 // its zero value, and the meaning of one never changes; see rules.md.
-const RecordVersion = 2
+const RecordVersion = 3
 
 // Record is one decision with all that it was made from. Replaying the input
 // gives the decision again, bit for bit.
@@ -99,7 +100,7 @@ const (
 type Demand struct {
 	Known bool   `json:"known"`
 	Why   string `json:"why,omitempty"`
-	// RequestsPerSecond is the larger of now and forecast, backlog and headroom included.
+	// RequestsPerSecond is the larger of now and forecast, with backlog, headroom and surge.
 	RequestsPerSecond float64 `json:"requestsPerSecond"`
 	// NowPerSecond is what arrives. ForecastPerSecond is what is expected when a
 	// new replica would be ready, in requests as long as those that arrive.
@@ -107,7 +108,9 @@ type Demand struct {
 	ForecastPerSecond float64 `json:"forecastPerSecond"`
 	BacklogPerSecond  float64 `json:"backlogPerSecond,omitempty"`
 	HeadroomPerSecond float64 `json:"headroomPerSecond,omitempty"`
-	InputTokens       float64 `json:"inputTokens"`
+	// SurgePerSecond is what is held for rises within a start-up time like those that the role has seen.
+	SurgePerSecond float64 `json:"surgePerSecond,omitempty"`
+	InputTokens    float64 `json:"inputTokens"`
 	// OutputTokens includes InFlightFactor, by which the sequences in flight say
 	// that outputs are longer than those of finished requests; 1 is not at all.
 	OutputTokens   float64 `json:"outputTokens"`

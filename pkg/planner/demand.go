@@ -52,10 +52,18 @@ func (p *round) fresh(r Reading) Reading {
 // lengths are the token counts of a mean request.
 type lengths struct{ input, output float64 }
 
+// of returns those that are the role's own work.
+func (l lengths) of(role Role) float64 {
+	if role == Decode {
+		return l.output
+	}
+	return l.input
+}
+
 // demand works out the traffic a role must be sized for: the larger of what
 // arrives now and what is expected for when a replica asked for now would be
-// ready, with the headroom that was asked for, and a queue that is too long for
-// the objective on top.
+// ready, with the headroom that was asked for, what the past has shown it to rise
+// by in that time, and a queue that is too long for the objective on top.
 func (p *round) demand(r *roleRound) (capacity.Traffic, bool) {
 	s := &p.snap.Signals
 	rate := p.fresh(s.RequestsPerSecond)
@@ -79,8 +87,10 @@ func (p *round) demand(r *roleRound) (capacity.Traffic, bool) {
 	backlog := p.backlog(r, base, horizon)
 	// Where nothing arrives any more, what waits has still to be worked off.
 	mean = p.rememberedLengths(mean)
+	p.rememberRise(r, mean.output)
+	headroom, surge := base*p.spec.Behavior.Headroom, p.surge(r, base, mean.of(r.role))
 	t := capacity.Traffic{
-		RequestsPerSecond: base*(1+p.spec.Behavior.Headroom) + backlog,
+		RequestsPerSecond: base + headroom + surge + backlog,
 		ArrivalSCV:        p.mem.Traits.ArrivalSCV.Or(1),
 		CachedShare:       min(p.mem.Traits.CachedShare.Or(0), 0.99),
 		Input:             capacity.Lengths{Mean: mean.input, SCV: p.mem.Traits.InputSCV.Or(1)},
@@ -93,7 +103,7 @@ func (p *round) demand(r *roleRound) (capacity.Traffic, bool) {
 	r.expected = t
 	r.expected.RequestsPerSecond = base + backlog
 	r.d.Demand = Demand{Known: true, InFlightFactor: inFlight, RequestsPerSecond: t.RequestsPerSecond, NowPerSecond: now, ForecastPerSecond: ahead,
-		BacklogPerSecond: backlog, HeadroomPerSecond: t.RequestsPerSecond - r.expected.RequestsPerSecond, InputTokens: t.Input.Mean, OutputTokens: t.Output.Mean, CachedShare: t.CachedShare}
+		BacklogPerSecond: backlog, HeadroomPerSecond: headroom, SurgePerSecond: surge, InputTokens: t.Input.Mean, OutputTokens: t.Output.Mean, CachedShare: t.CachedShare}
 	return t, true
 }
 
@@ -160,10 +170,7 @@ func (p *round) appended(series []forecast.Sample, now forecast.Sample) []foreca
 // requestsAhead is the rate, in requests as long as those now, that is expected one horizon from now. What counts for a role
 // is its own tokens, which may rise with more requests or with longer ones.
 func (p *round) requestsAhead(r *roleRound, now float64, mean lengths, horizon time.Duration) float64 {
-	series, tokens := p.mem.Input, mean.input
-	if r.role == Decode {
-		series, tokens = p.mem.Output, mean.output
-	}
+	series, tokens := p.tokens(r), mean.of(r.role)
 	if now <= 0 || tokens <= 0 {
 		return p.ahead(p.mem.Requests, now, horizon)
 	}

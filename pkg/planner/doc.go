@@ -10,6 +10,7 @@
 // One call does this, each step in the file of its name:
 //
 //	demand.go     what arrives, and what will arrive one start-up time ahead
+//	surge.go      what is held for rises like those that each role has seen
 //	lengths.go    how long the outputs are, from what was read of them
 //	need.go       per role, the replicas that hold the objective at that demand
 //	prior.go      no fewer than a share of what was asked for before the service

@@ -26,6 +26,9 @@ func drawMemory(t *rapid.T, now time.Time, spec *Spec, aim map[Role]int, l load,
 		if oneIn(t, 3) {
 			r.BreachSince = ago(t, now, 120, 61, 60, 59)
 		}
+		if oneIn(t, 3) {
+			r.Rises = drawRises(t, now, l.rate*lengths{l.input, l.output}.of(role))
+		}
 	}
 	if !oneIn(t, 4) {
 		slope := pick(t, 0, 0, 0, 0.01, -0.01) // of the rate, per interval
@@ -75,6 +78,16 @@ func drawNeeds(t *rapid.T, now time.Time, window, aim int) []Need {
 		needs = append(needs, Need{From: at, To: at, Replicas: n})
 	}
 	return needs
+}
+
+// drawRises draws by how much a demand rose within each of some horizons: mostly not at all, sometimes to twice of what it is.
+func drawRises(t *rapid.T, now time.Time, tokens float64) (rises []forecast.Rise) {
+	n := pick(t, 20, 64, 3, 1)
+	for i := range n {
+		share := pick(t, 0, 0, 0, 0.1, 0.4, 1)
+		rises = append(rises, forecast.Rise{From: now.Add(-time.Duration(50*(n-i)) * time.Second), Amount: share * tokens * pick(t, 1, 0.5, 2), Share: share})
+	}
+	return rises
 }
 
 func drawRoleMemory(t *rapid.T, now time.Time, r *RoleMemory, aim int) {

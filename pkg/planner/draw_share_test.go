@@ -85,6 +85,7 @@ var drawStates = []drawState{
 	{"forecast above the present", 3, func(_ *Input, d *Decision) bool {
 		return d.Prefill.Demand.ForecastPerSecond > 1.01*d.Prefill.Demand.NowPerSecond
 	}},
+	{"a surge on top of the demand", 10, func(_ *Input, d *Decision) bool { return d.Prefill.Demand.SurgePerSecond > 0 }},
 	{"headroom on top of the demand", 15, func(_ *Input, d *Decision) bool { return d.Prefill.Demand.HeadroomPerSecond > 0 }},
 	{"a move begins", 0.6, func(in *Input, d *Decision) bool { return in.Memory.Move == nil && d.Move != nil }},
 	{"a move is held", 1, note(ReasonMoveHeld)},

@@ -137,6 +137,9 @@ func (p *round) demandText(r *roleRound) string {
 	if h := p.spec.Behavior.Headroom; d.HeadroomPerSecond > 0 {
 		ahead += sprintf(" with %.3g %% headroom", 100*h)
 	}
+	if d.SurgePerSecond > 0.01*d.RequestsPerSecond {
+		ahead += sprintf(" and %s for rises like those before", amount(d.SurgePerSecond))
+	}
 	if r.role == Prefill {
 		cached := ""
 		if d.CachedShare > 0 {

@@ -58,6 +58,8 @@ type RoleMemory struct {
 	// Needs covers the scale-down window in slices, oldest first. A slice holds
 	// only moments at which the demand was known.
 	Needs []Need `json:"needs,omitempty"`
+	// Rises are by how much the role's tokens/s rose within a start-up time, oldest first.
+	Rises []forecast.Rise `json:"rises,omitempty"`
 
 	LastUp   time.Time `json:"lastUp,omitzero"`
 	LastDown time.Time `json:"lastDown,omitzero"`

@@ -135,8 +135,9 @@ func (p *round) sizeRoles() {
 		r.known = true
 		r.curve = p.curveOf(r, traffic)
 		r.need, r.holds = r.curve.smallest(r.spec.Max)
-		more := traffic
-		more.RequestsPerSecond *= 1 + p.spec.Behavior.Tolerance
+		// What is held for a surge separates the way up from the way down as well: the tolerance is not on top of it.
+		more, surge := traffic, r.d.Demand.SurgePerSecond
+		more.RequestsPerSecond = max(traffic.RequestsPerSecond, (traffic.RequestsPerSecond-surge)*(1+p.spec.Behavior.Tolerance))
 		wider := p.curveOf(r, more)
 		r.keep, _ = wider.smallest(r.spec.Max)
 		r.keep = max(r.keep, r.need)

@@ -66,7 +66,7 @@ type roleRound struct {
 	fixedBecause string
 
 	known bool // the demand is known
-	// expected is the traffic that the role is sized for, without headroom.
+	// expected is the traffic that the role is sized for, without headroom and surge.
 	expected capacity.Traffic
 	curve    curve // latency by count at the demand
 	need     int   // replicas that hold the objective at the demand
@@ -221,6 +221,7 @@ func (p *round) hold(reason Reason, why string) (Decision, Memory) {
 func (m Memory) clone() Memory {
 	m.Requests, m.Input, m.Output = slices.Clone(m.Requests), slices.Clone(m.Input), slices.Clone(m.Output)
 	m.Prefill.Needs, m.Decode.Needs = slices.Clone(m.Prefill.Needs), slices.Clone(m.Decode.Needs)
+	m.Prefill.Rises, m.Decode.Rises = slices.Clone(m.Prefill.Rises), slices.Clone(m.Decode.Rises)
 	if m.Move != nil {
 		move := *m.Move
 		m.Move = &move

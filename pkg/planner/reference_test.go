@@ -50,9 +50,9 @@ func look(in *Input, d *Decision, after *Memory, role Role) sight {
 	s.limitMs = s.limit()
 	if s.d.Demand.Known {
 		s.need, s.holds = s.fewest(1)
-		s.keep, _ = s.fewest(1 + in.Spec.Behavior.Tolerance)
+		s.keep, _ = s.fewest(s.wider())
 		s.keep = max(s.keep, s.need) // the model's hand-over need not grow with the load
-		s.need, s.keep = max(s.need, s.leastByPrior(1)), max(s.keep, s.leastByPrior(1), s.leastByPrior(1+in.Spec.Behavior.Tolerance))
+		s.need, s.keep = max(s.need, s.leastByPrior(1)), max(s.keep, s.leastByPrior(1), s.leastByPrior(s.wider()))
 		s.needs = append(s.needs, s.past.Needs...)
 		s.needs = append(s.needs, Need{From: in.Now, To: in.Now, Replicas: s.keep})
 	} else {
@@ -61,6 +61,16 @@ func look(in *Input, d *Decision, after *Memory, role Role) sight {
 	s.stuck = s.cannotStart()
 	s.missed = s.misses()
 	return s
+}
+
+// wider is the demand that fewer replicas must hold, as a share of the demand: tolerance on top, but not on top of what is held
+// for a surge.
+func (s *sight) wider() float64 {
+	all, surge := s.traffic.RequestsPerSecond, s.d.Demand.SurgePerSecond
+	if all == 0 {
+		return 1
+	}
+	return max(1, (all-surge)*(1+s.in.Spec.Behavior.Tolerance)/all)
 }
 
 // latency is what n replicas give at the demand, and a traffic's share on top of it.

@@ -29,7 +29,6 @@ func TestRolesAlone(t *testing.T) {
 func TestPredictionsAreOfTheCounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := anyInput().Draw(t, "input")
-		in.Spec.Behavior.Headroom = 0 // with it they are of the demand without it where the budget binds
 		d, m := Plan(in)
 		for _, role := range []Role{Prefill, Decode} {
 			s, r := look(&in, &d, &m, role), d.role(role)

@@ -155,7 +155,7 @@ func TestRule4SteadyConverges(t *testing.T) {
 		for range 12 {
 			w.step(before)
 		}
-		for range 80 {
+		for range 160 { // until the step is out of what the role rises by
 			w.step(after)
 		}
 		settled := w.counts()
