@@ -79,6 +79,10 @@ bench: ## Run the benchmarks
 sim: ## Play the simulator's scenarios and draw a page for each in sim-report/
 	@go run ./sim/scenarios/cmd/gallery -out sim-report
 
+.PHONY: sim-results
+sim-results: ## The table of docs/simulator.md: every policy tuned to the same attainment (traces need PDAUTOSCALER_DATA), half an hour
+	@go run ./sim/scenarios/cmd/results
+
 .PHONY: figures
 figures: ## Draw the figures of docs/concepts.md anew (needs PDAUTOSCALER_DATA)
 	@go run ./docs/figures

@@ -37,6 +37,39 @@ func TestGallery(t *testing.T) {
 	}
 }
 
+// Every file of the table of results is in it, says what it shows, and lets the project's planner be compared with the oracle.
+func TestResults(t *testing.T) {
+	entries, err := resultFiles.ReadDir("results")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != len(ResultNames()) {
+		t.Errorf("%d files, %d in the table", len(entries), len(ResultNames()))
+	}
+	for _, name := range ResultNames() {
+		text, err := ReadResult(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := scenario.Parse([]byte(text), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h := report.HeadingOf(text, name); h.About == "" || h.Title == name {
+			t.Errorf("%s does not say what it shows", name)
+		}
+		if !slices.Contains(f.Policies, "pdautoscaler") || !slices.Contains(f.Policies, "oracle") || len(f.Policies) < 6 {
+			t.Errorf("%s compares %v", name, f.Policies)
+		}
+		if (f.Traffic.Trace == "") == (f.Traffic.Generator == nil) {
+			t.Errorf("%s has %+v for traffic", name, f.Traffic)
+		}
+	}
+	if _, err := ReadResult("none"); err == nil || !strings.Contains(err.Error(), "allowed are [azure-x24") {
+		t.Error(err)
+	}
+}
+
 // The fixed pair of each scenario serves it, so that it is a measure for those that scale. Within the cap of the swing no pair
 // does, while the planner, which moves GPUs, attains more than any.
 func TestFixedPairs(t *testing.T) {
