@@ -169,10 +169,6 @@ func (l *look) probe(ctx context.Context, pda *v1alpha1.PDAutoscaler, pods []wor
 		return nil, "pods were not asked: their pages are behind TLS, which the API server does not check as the controller does"
 	}
 	ports := map[planner.Role]int32{workload.FrontendRole: direct.Ports.Frontend, planner.Prefill: direct.Ports.Prefill, planner.Decode: direct.Ports.Decode}
-	path := direct.Path
-	if path == "" {
-		path = "/metrics"
-	}
 	var probes []doctor.Probe
 	asked := map[planner.Role]int{}
 	for i := range pods {
@@ -181,9 +177,9 @@ func (l *look) probe(ctx context.Context, pda *v1alpha1.PDAutoscaler, pods []wor
 			continue
 		}
 		asked[pod.Role]++
-		at := path
-		if pod.Role == workload.FrontendRole {
-			at = "/metrics"
+		at := v1alpha1.FrontendPath
+		if pod.Role != workload.FrontendRole {
+			at = pda.Spec.Signals.WorkerPath()
 		}
 		probe := doctor.Probe{Role: pod.Role, Pod: pod.Name, Port: ports[pod.Role]}
 		page, err := l.page(ctx, pda.Namespace, pod.Name, probe.Port, at)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
 	"github.com/pdautoscaler/pdautoscaler/pkg/signals"
 )
 
@@ -102,11 +103,11 @@ func signalsPage() (string, error) {
 		fmt.Fprintf(&b, "- `%s`", engine)
 		switch {
 		case engine == signals.EngineAuto:
-			b.WriteString(": detects each pod's names from its page")
+			b.WriteString(": detects each pod's names from its page; workers under another path than /metrics need `direct.path`, or their engine's name")
 		case strings.HasPrefix(engine, "dynamo-"):
 			fmt.Fprintf(&b, ": a Dynamo frontend or router before workers of %s", strings.TrimPrefix(engine, "dynamo-"))
 		default:
-			b.WriteString(": workers behind a frontend without metrics; path " + signals.MetricsPath(engine, signals.KindDecode))
+			b.WriteString(": workers behind a frontend without metrics; path " + (&v1alpha1.Signals{Engine: v1alpha1.Engine(engine)}).WorkerPath())
 		}
 		b.WriteByte('\n')
 	}

@@ -20,7 +20,7 @@ type Recorder interface {
 // maxNoteBytes is what the API server accepts in an event.
 const maxNoteBytes = 1024
 
-// repeatAfter is when something that goes on, or that comes and goes, is said again.
+// repeatAfter is when something that comes and goes is said again. What goes on is in the conditions.
 const repeatAfter = 10 * time.Minute
 
 // said remembers when each event that describes a state was sent.
@@ -32,8 +32,8 @@ type saidKey struct {
 }
 
 type saidAt struct {
-	at     time.Time
-	active bool
+	at   time.Time
+	told bool // since it began
 }
 
 // announce sends the round's events: each change once, each state when it begins.
@@ -124,16 +124,15 @@ func (c *Reconciler) announceStates(r *round) {
 	for key, message := range now {
 		last, known := r.svc.said[key]
 		again := r.now.Sub(last.at) >= repeatAfter
-		if !known || !last.active && again {
+		if !last.told && (again || !known) {
 			c.event(r, eventType(key.reason), string(key.reason), action("Decide", key.role), message)
-			last.at = r.now
+			last = saidAt{r.now, true}
 		}
-		last.active = true
 		r.svc.said[key] = last
 	}
 	for key, last := range r.svc.said {
 		if _, still := now[key]; !still {
-			last.active = false
+			last.told = false
 			r.svc.said[key] = last
 		}
 	}

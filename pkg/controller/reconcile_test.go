@@ -191,6 +191,35 @@ func TestFailedWrite(t *testing.T) {
 	w.wantCondition(v1alpha1.ConditionActive, metav1.ConditionTrue, "Active")
 }
 
+// What comes and goes is said once per repeatAfter; what comes back and stays is said when that has passed.
+func TestStateThatReturnsIsSaidAgain(t *testing.T) {
+	w := newWorld(t, example())
+	w.decide = scaleTo(3, 1)
+	broken := errors.New("admission webhook says no")
+	want := func(when string, events int) {
+		t.Helper()
+		if n := w.countEvents("Warning WriteFailed"); n != events {
+			t.Errorf("%s: %d events, want %d: %q", when, n, events, w.events)
+		}
+	}
+	w.service.refuse[planner.Prefill] = broken
+	w.rounds(2)
+	want("it begins", 1)
+	delete(w.service.refuse, planner.Prefill)
+	w.rounds(1)
+	w.decide = scaleTo(4, 1)
+	w.service.refuse[planner.Prefill] = broken
+	w.rounds(2)
+	want("back at once", 1)
+	for range int(repeatAfter/(10*time.Second)) + 1 {
+		w.rounds(1)
+	}
+	want("back, and stays", 2)
+	w.pass(2 * repeatAfter)
+	w.rounds(2)
+	want("still there", 2)
+}
+
 // Someone scaled by hand between the observation and the write: that stands.
 func TestConflictingWriteIsLeft(t *testing.T) {
 	w := newWorld(t, example())

@@ -66,6 +66,8 @@ func TestSlimPod(t *testing.T) {
 	full := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "p", Labels: map[string]string{"a": "b"}, Annotations: map[string]string{"c": "d", corev1.LastAppliedConfigAnnotation: "{}"}},
 		Spec: corev1.PodSpec{NodeName: "n", Volumes: []corev1.Volume{{Name: "v"}}, SchedulingGates: []corev1.PodSchedulingGate{{Name: "g"}}, PriorityClassName: "high",
+			Tolerations: []corev1.Toleration{{Key: "dedicated", Value: "llm", Effect: corev1.TaintEffectNoSchedule},
+				{Key: corev1.TaintNodeNotReady, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: new(int64(300))}},
 			Containers:     []corev1.Container{{Name: "x", Image: "i", Resources: gpus, Env: []corev1.EnvVar{{Name: "e"}}}},
 			InitContainers: []corev1.Container{{Name: "y", Command: []string{"z"}, Resources: gpus, RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}}},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "127.244.0.1", Conditions: []corev1.PodCondition{{Type: corev1.PodReady}},
@@ -74,6 +76,7 @@ func TestSlimPod(t *testing.T) {
 	want := full.DeepCopy()
 	delete(want.Annotations, corev1.LastAppliedConfigAnnotation)
 	want.Spec.Volumes, want.Spec.Containers[0].Image, want.Spec.Containers[0].Env, want.Spec.InitContainers[0].Command = nil, "", nil, nil
+	want.Spec.Tolerations = want.Spec.Tolerations[:1]
 	want.Status.ContainerStatuses[0].ImageID = ""
 	slim, err := slimPod(full)
 	if diff := cmp.Diff(want, slim); diff != "" || err != nil {

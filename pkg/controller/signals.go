@@ -107,9 +107,9 @@ func pageOf(secrets *secretReader, a *v1alpha1.PageAccess, namespace string) sig
 func withPaths(pda *v1alpha1.PDAutoscaler, targets []signals.Target) []signals.Target {
 	for i := range targets {
 		t := &targets[i]
-		where := signals.MetricsPath(string(pda.Spec.Signals.Engine), t.Kind)
-		if own := pda.Spec.Signals.Direct.Path; own != "" && (t.Kind == signals.KindPrefill || t.Kind == signals.KindDecode) {
-			where = own
+		where := v1alpha1.FrontendPath
+		if t.Kind == signals.KindPrefill || t.Kind == signals.KindDecode {
+			where = pda.Spec.Signals.WorkerPath()
 		}
 		if u, err := url.Parse(t.URL); err == nil && u.Path != where {
 			u.Path = where

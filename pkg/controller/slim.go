@@ -1,6 +1,9 @@
 package controller
 
 import (
+	"slices"
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -22,7 +25,8 @@ func slimPod(object any) (any, error) {
 			containers[i] = corev1.Container{Name: c.Name, Resources: c.Resources, RestartPolicy: c.RestartPolicy}
 		}
 	}
-	spec.Volumes, spec.EphemeralContainers, spec.Tolerations, spec.ImagePullSecrets = nil, nil, nil, nil
+	spec.Volumes, spec.EphemeralContainers, spec.ImagePullSecrets = nil, nil, nil
+	spec.Tolerations = slices.Clip(slices.DeleteFunc(spec.Tolerations, ofEveryPod))
 	spec.SecurityContext, spec.DNSConfig, spec.HostAliases, spec.TopologySpreadConstraints = nil, nil, nil, nil
 	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses} {
 		for i, s := range statuses {
@@ -31,6 +35,11 @@ func slimPod(object any) (any, error) {
 	}
 	pod.Status.EphemeralContainerStatuses = nil
 	return pod, nil
+}
+
+// ofEveryPod reports whether the API server gives a toleration to every pod. The others say on which nodes a pod may run.
+func ofEveryPod(t corev1.Toleration) bool {
+	return t.Effect == corev1.TaintEffectNoExecute && strings.HasPrefix(t.Key, "node.kubernetes.io/")
 }
 
 // slimNode leaves out the images on a node, and who wrote what.

@@ -98,6 +98,10 @@ var cases = map[string]struct {
 	"other-writers": {func(p *Patient) {
 		p.Seen.Decode.Writer = "HorizontalPodAutoscaler default/hpa (RoleBasedGroupScalingAdapter dynamo-pd-decode)"
 	}, false},
+	"writers-in-mode-metrics": {func(p *Patient) {
+		p.Resource.Spec.Mode = v1alpha1.ModeMetrics
+		p.Seen.Decode.Writer = "HorizontalPodAutoscaler default/hpa (RoleBasedGroupScalingAdapter dynamo-pd-decode)"
+	}, true},
 	"gpus": {func(p *Patient) {
 		p.Seen.Prefill.GPUsPerReplica = 0
 		p.Resource.Spec.GPU, p.Seen.Prefill.GPUType = "", ""

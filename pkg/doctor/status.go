@@ -15,6 +15,8 @@ func (e *examination) resource() {
 	switch pda.Spec.Mode {
 	case v1alpha1.ModeAuto:
 		e.add(OK, "mode", "", "", "Auto: decisions are written")
+	case v1alpha1.ModeMetrics:
+		e.add(OK, "mode", "", "", "Metrics: the plan is offered as metrics, and an HPA or KEDA writes")
 	default:
 		e.add(Warning, "mode", "", "set spec.mode: Auto if decisions should be written", "%s: decisions are shown and not written", pda.Spec.Mode)
 	}

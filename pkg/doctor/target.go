@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 	"github.com/pdautoscaler/pdautoscaler/pkg/workload"
 )
@@ -99,14 +100,21 @@ func (e *examination) holds(role planner.Role, r *workload.RoleInspection, p *pl
 	}
 }
 
-// writers looks for whoever else writes the counts.
+// writers looks for whoever else writes the counts: in mode Auto nobody may, in mode Metrics somebody must.
 func (e *examination) writers() {
 	others := 0
 	e.roles(func(role planner.Role, p *planner.Pool) {
-		if p.Writer != "" {
-			others++
+		switch mode := e.Resource.Spec.Mode; {
+		case p.Writer != "" && mode == v1alpha1.ModeAuto:
 			e.add(Fault, "writers", role, "delete one of the two", "%s writes its count as well: the role is left alone", p.Writer)
+		case p.Writer != "":
+			e.add(OK, "writers", role, "", "%s writes its count", p.Writer)
+		case mode == v1alpha1.ModeMetrics:
+			e.add(Warning, "writers", role, "let an HPA or a ScaledObject follow the plan, as in docs/metrics.md", "nobody writes its count: in mode Metrics the plan is offered to others")
+		default:
+			return
 		}
+		others++
 	})
 	if others == 0 {
 		e.add(OK, "writers", "", "", "no other autoscaler writes the roles")

@@ -38,6 +38,7 @@ type decision struct {
 type told struct {
 	refused string            // why nothing is decided; empty while something is
 	holds   map[hold]bool     // since the role's count last changed
+	counts  map[planner.Role]int
 	phase   planner.MovePhase // of the running move; empty where none is
 }
 
@@ -62,6 +63,9 @@ func (t *told) eventsOf(r *Round) (all []event) {
 	if t.holds == nil {
 		t.holds = map[hold]bool{}
 	}
+	if t.counts == nil {
+		t.counts = map[planner.Role]int{}
+	}
 	for i := range r.Decided.Roles {
 		if e, worth := t.ofRole(r, &r.Decided.Roles[i]); worth {
 			all = append(all, e)
@@ -72,6 +76,10 @@ func (t *told) eventsOf(r *Round) (all []event) {
 
 func (t *told) ofRole(r *Round, role *report.RoleExplanation) (e event, worth bool) {
 	e = event{at: r.At, lane: string(role.Role), why: role.Sentence}
+	if last, known := t.counts[role.Role]; known && last != role.From {
+		t.forget(role.Role) // somebody changed it: what holds it now is news
+	}
+	t.counts[role.Role] = role.From
 	if role.To == role.From {
 		this := hold{role.Role, role.Binding}
 		if t.holds[this] {
@@ -81,12 +89,13 @@ func (t *told) ofRole(r *Round, role *report.RoleExplanation) (e event, worth bo
 		e.mark, e.what = page.Hold, fmt.Sprintf("%s at %d", kept(role.Binding), role.To)
 		return e, true
 	}
-	maps.DeleteFunc(t.holds, func(h hold, _ bool) bool { return h.role == role.Role && r.Written })
 	e.mark, e.what = page.Up, fmt.Sprintf("up from %d to %d", role.From, role.To)
 	if role.To < role.From {
 		e.mark, e.what = page.Down, fmt.Sprintf("down from %d to %d", role.From, role.To)
 	}
 	if r.Written {
+		t.forget(role.Role)
+		t.counts[role.Role] = role.To
 		return e, true
 	}
 	// The same is proposed in every round until someone does it.
@@ -95,6 +104,11 @@ func (t *told) ofRole(r *Round, role *report.RoleExplanation) (e event, worth bo
 	t.holds[this] = true
 	e.what += ", not written"
 	return e, worth
+}
+
+// forget lets everything be told of a role once more.
+func (t *told) forget(role planner.Role) {
+	maps.DeleteFunc(t.holds, func(h hold, _ bool) bool { return h.role == role })
 }
 
 func (t *told) ofMove(r *Round) (all []event) {

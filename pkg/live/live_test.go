@@ -66,13 +66,15 @@ func TestWhatIsTold(t *testing.T) {
 	recommended.Written = false
 	again := recommended
 	again.At = again.At.Add(10 * time.Second)
-	refused := roundOf(14, 2, 2, "ModelUnknown")
+	anew := roundOf(15, 2, 3, planner.ReasonObjective)
+	anew.Written = false
+	refused := roundOf(16, 2, 2, "ModelUnknown")
 	refused.Decided, refused.Message = nil, "no such model."
 	for _, r := range []Round{
 		roundOf(0, 3, 3, planner.ReasonSteady), roundOf(1, 3, 3, planner.ReasonWindow), roundOf(2, 3, 3, planner.ReasonSteady), roundOf(3, 3, 3, planner.ReasonWindow),
 		roundOf(4, 3, 2, planner.ReasonObjective), roundOf(5, 2, 2, planner.ReasonWindow),
 		moving(roundOf(6, 2, 2, planner.ReasonWindow), planner.Draining), moving(roundOf(7, 2, 2, planner.ReasonWindow), planner.Draining), moving(roundOf(8, 2, 2, planner.ReasonWindow), planner.StartingUp),
-		ended, recommended, again, refused, refused,
+		ended, recommended, again, roundOf(14, 3, 3, planner.ReasonSteady), anew, refused, refused, // someone did it, and took it back
 	} {
 		b.Add(r)
 	}
@@ -85,12 +87,13 @@ func TestWhatIsTold(t *testing.T) {
 		"0 prefill: steady at 3", "0 decode: steady at 1", "1 prefill: held at 3", "4 prefill: down from 3 to 2", "5 prefill: held at 2",
 		"6 moves: a move of 2 GPUs from prefill to decode begins", "8 moves: the move of 2 GPUs from prefill to decode goes on: Starting",
 		"9 prefill: steady at 2", "9 moves: the move of 2 GPUs from prefill to decode ends",
-		"12 prefill: up from 2 to 3, not written", "14 prefill: nothing is decided", "14 decode: nothing is decided",
+		"12 prefill: up from 2 to 3, not written", "14 prefill: steady at 3", "15 prefill: up from 2 to 3, not written",
+		"16 prefill: nothing is decided", "16 decode: nothing is decided",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
 	}
-	if n := len(v.decisions); n != 8 || v.decisions[0].written {
+	if n := len(v.decisions); n != 10 || v.decisions[0].written {
 		t.Errorf("%d decisions are kept with their reasons, the newest written: %t", n, v.decisions[0].written)
 	}
 }

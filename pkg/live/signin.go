@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"html/template"
 	"net/http"
+	"net/url"
+	"path"
 	"strings"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/page"
@@ -23,6 +25,7 @@ var signInBody = template.Must(template.New("sign-in").Parse(`<header id="head">
 <p class="lead">{{.Why}}</p>
 </header>
 <form id="sign-in" method="post" action="{{.Path}}">
+<input name="to" type="hidden" value="{{.To}}"/>
 <label for="token">A bearer token of the cluster</label>
 <input id="token" name="token" type="password" required autocomplete="off" spellcheck="false"/>
 <button type="submit">Sign in</button>
@@ -41,11 +44,11 @@ func SignIn(guarded http.Handler) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, 4*maxToken)
 		token := strings.TrimSpace(r.PostFormValue("token"))
 		if token == "" || len(token) > maxToken || strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' || c == ';' || c == ',' || c == '"' || c == '\\' }) {
-			askForToken(w, "This is no bearer token: it is one word of letters, digits and punctuation.")
+			askForToken(w, "This is no bearer token: it is one word of letters, digits and punctuation.", r.PostFormValue("to"))
 			return
 		}
 		http.SetCookie(w, cookie(token, 0))
-		http.Redirect(w, r, Path, http.StatusSeeOther)
+		http.Redirect(w, r, pagePath(r.PostFormValue("to")), http.StatusSeeOther)
 	})
 	mux.HandleFunc("POST "+signOutPath, func(w http.ResponseWriter, r *http.Request) {
 		secure(w.Header())
@@ -61,6 +64,15 @@ func SignIn(guarded http.Handler) http.Handler {
 	})
 	// Another site can make a browser post here, but not sign it in or out.
 	return http.NewCrossOriginProtection().Handler(mux)
+}
+
+// pagePath is the page that was asked for before the token was, or the first one: a role may allow the page of one namespace only.
+func pagePath(asked string) string {
+	if u, err := url.Parse(asked); err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(u.Path, Path) || path.Clean(u.Path) != strings.TrimSuffix(u.Path, "/") ||
+		u.Path == signInPath || u.Path == signOutPath {
+		return Path
+	}
+	return asked
 }
 
 func cookie(token string, maxAge int) *http.Cookie {
@@ -94,7 +106,7 @@ func (w *refusals) WriteHeader(code int) {
 	}
 	w.turned = true
 	secure(w.Header())
-	askForToken(w.ResponseWriter, why)
+	askForToken(w.ResponseWriter, why, w.request.URL.RequestURI())
 }
 
 // Write is the check's own words where it refused; the form has said them already.
@@ -105,9 +117,9 @@ func (w *refusals) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-func askForToken(w http.ResponseWriter, why string) {
+func askForToken(w http.ResponseWriter, why, asked string) {
 	var b bytes.Buffer
-	if err := signInBody.Execute(&b, struct{ Why, Path, Pages string }{why, signInPath, Path}); err != nil {
+	if err := signInBody.Execute(&b, struct{ Why, Path, Pages, To string }{why, signInPath, Path, pagePath(asked)}); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}

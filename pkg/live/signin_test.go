@@ -56,6 +56,25 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
+// TestSignInLeadsBack: whoever may see one namespace's pages only has no use for the first page, and nobody is led elsewhere.
+func TestSignInLeadsBack(t *testing.T) {
+	h := SignIn(guard(NewBoard().Handler(Options{SignedIn: true})))
+	if form := get(t, h, "GET", "/page/team/qwen?theme=dark", http.Header{"Accept": {"text/html"}}).Body.String(); !strings.Contains(form, `name="to" type="hidden" value="/page/team/qwen?theme=dark"`) {
+		t.Errorf("the form does not keep the page that was asked for:\n%s", form)
+	}
+	for to, want := range map[string]string{
+		"/page/team/qwen": "/page/team/qwen", "/page/team/qwen?theme=dark": "/page/team/qwen?theme=dark", "/page/": Path, "": Path,
+		"https://elsewhere.example/page/": Path, "//elsewhere.example/page/": Path, "/metrics": Path, "/page/../metrics": Path, "/page//elsewhere.example": Path, "\\elsewhere.example": Path, signOutPath: Path, "%zz": Path,
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "https://page.example"+signInPath, strings.NewReader(url.Values{"token": {"reader"}, "to": {to}}.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code != http.StatusSeeOther || w.Header().Get("Location") != want {
+			t.Errorf("asked for %q: %d to %q, want %q", to, w.Code, w.Header().Get("Location"), want)
+		}
+	}
+}
+
 func TestTokenIsKeptForThisServerOnly(t *testing.T) {
 	h := SignIn(guard(NewBoard().Handler(Options{SignedIn: true})))
 	post := func(path, token string, header http.Header) *httptest.ResponseRecorder {

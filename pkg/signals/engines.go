@@ -57,15 +57,6 @@ var exporters = reads(dcgmExporter)
 // Engines lists the engines whose metric names are known, and EngineAuto.
 func Engines() []string { return slices.Sorted(maps.Keys(engines)) }
 
-// MetricsPath is where an engine serves its metrics, unless someone moved it.
-// TensorRT-LLM's server has JSON under /metrics.
-func MetricsPath(engine string, kind Kind) string {
-	if engine == "trtllm" && (kind == KindPrefill || kind == KindDecode) {
-		return "/prometheus/metrics"
-	}
-	return "/metrics"
-}
-
 // readerOf returns how one kind of page is read, nil where the engine has no such page.
 func readerOf(engine string, kind Kind) *reader {
 	if kind == KindExporter {

@@ -234,15 +234,6 @@ func TestF27SGLangNamesHoldAColon(t *testing.T) {
 	}
 }
 
-// TensorRT-LLM's server has its metrics under another path.
-func TestMetricsPath(t *testing.T) {
-	for engine, want := range map[string]string{"trtllm": "/prometheus/metrics", "dynamo-trtllm": "/metrics", "vllm": "/metrics", EngineAuto: "/metrics"} {
-		if got := MetricsPath(engine, KindDecode); got != want {
-			t.Errorf("%s: %s, want %s", engine, got, want)
-		}
-	}
-}
-
 // SGLang's counters come up with their first event: before that an engine that
 // shows its gauges has served nothing, and the first requests are counted.
 func TestCountersThatComeUpLate(t *testing.T) {

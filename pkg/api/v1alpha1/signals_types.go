@@ -59,10 +59,10 @@ type DirectSignals struct {
 	// +optional
 	// +kubebuilder:default={}
 	Ports MetricsPorts `json:"ports,omitzero"`
-	// path of the workers' metrics. Without it /metrics, and /prometheus/metrics for the engine trtllm.
+	// path of the workers' metrics. Without it /metrics, and /prometheus/metrics where the engine is said to be trtllm.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^/[!-~]*$`
+	// +kubebuilder:validation:Pattern=`^/[!"$->@-~]*$`
 	Path string `json:"path,omitempty"`
 	// timeout of one read of one pod.
 	// +optional
