@@ -156,7 +156,7 @@ func (l *line) loads() chart.Panel {
 	load := func(r *roleSample) float64 { return float64(r.load) }
 	p, d := l.role(planner.Prefill, load), l.role(planner.Decode, load)
 	return chart.Panel{
-		Name: "Load", Unit: "what arrives over what the ready replicas hold", HeightPx: 64, Scale: chart.Linear(min(topLoad, max(1, chart.Most(p, d)))),
+		Name: "Load", Unit: "what arrives over what the ready replicas hold; 2 and more as 2", HeightPx: 64, Scale: chart.Linear(min(topLoad, max(1, chart.Most(p, d)))),
 		Says:   fmt.Sprintf("Prefill's compute load is %s and decode's bandwidth load %s.", loadText(l.Prefill.Load), loadText(l.Decode.Load)),
 		Lines:  []chart.Line{{Class: "prefill", Values: p}, {Class: "decode", Values: d}},
 		Limits: []chart.Limit{{Class: "soft", V: 1, Words: "full"}},
