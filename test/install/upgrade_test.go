@@ -35,15 +35,15 @@ func TestRollingUpgrade(t *testing.T) {
 		t.Skip("takes 2 minutes: make e2e-install runs it (PDAUTOSCALER_E2E=1)")
 	}
 	present := filepath.Join(build(t, "pdautoscaler"), "pdautoscaler")
-	old, err := buildFormer(t.Context(), t.TempDir())
+	old, source, err := buildFormer(t.Context(), t.TempDir())
 	if errors.Is(err, errNoHistory) {
 		t.Logf("%v: this version takes over from itself, which proves less", err)
-		old = present
+		old, source = present, repository
 	} else if err != nil {
 		t.Fatal(err)
 	}
-	s, err := stage.Start(t.Context(), stage.Options{
-		Dir: t.TempDir(), Repository: repository, Autoscaler: old, Seed: 1, Progress: os.Stderr, Events: io.Discard,
+	s, err := stage.Start(t.Context(), stage.Options{ // the rights are the former version's, from its own source
+		Dir: t.TempDir(), Repository: source, Autoscaler: old, Seed: 1, Progress: os.Stderr, Events: io.Discard,
 		AutoscalerArgs: []string{"--leader-elect", "--leader-elect-namespace=" + namespace},
 	})
 	if err != nil {
@@ -63,6 +63,10 @@ func TestRollingUpgrade(t *testing.T) {
 	begun := waitFor(t, s, "a move of the former version", func(p *v1alpha1.PDAutoscaler) bool { return p.Status.Move != nil })
 	if v := begun.Status.Memory.Version; old != present && v != 0 {
 		t.Errorf("the former version wrote a memory of version %d, want none: it is not the former", v)
+	}
+	// the rights of this version come before its pods, as with helm and with kubectl apply -k
+	if _, err := s.ControlPlane.Kubectl(t.Context(), "apply", "--server-side", "--force-conflicts", "-k", filepath.Join(repository, "config", "rbac")); err != nil {
+		t.Fatal(err)
 	}
 	if err := s.TakeOver(stage.Ended); err != nil {
 		t.Fatal(err)
@@ -133,27 +137,27 @@ func waitFor(t *testing.T, s *stage.Stage, what string, is func(*v1alpha1.PDAuto
 
 var errNoHistory = errors.New("the former version is not in this checkout's history")
 
-// buildFormer builds the former version's controller into a folder.
-func buildFormer(ctx context.Context, dir string) (binary string, err error) {
+// buildFormer builds the former version's controller in a folder, where its source is then too.
+func buildFormer(ctx context.Context, dir string) (binary, source string, err error) {
 	git := func(args ...string) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, "git", args...)
 		cmd.Dir = repository
 		return cmd
 	}
 	if err := git("cat-file", "-e", former+"^{commit}").Run(); err != nil {
-		return "", fmt.Errorf("%w: %w", errNoHistory, err)
+		return "", "", fmt.Errorf("%w: %w", errNoHistory, err)
 	}
 	source, tar := filepath.Join(dir, "source"), filepath.Join(dir, "source.tar")
 	if err := os.Mkdir(source, 0o755); err != nil {
-		return "", err
+		return "", "", err
 	}
 	binary = filepath.Join(dir, "pdautoscaler")
 	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/pdautoscaler")
 	build.Dir = source
 	for _, cmd := range []*exec.Cmd{git("archive", "--output="+tar, former), exec.CommandContext(ctx, "tar", "-xf", tar, "-C", source), build} {
 		if _, err := output(cmd); err != nil {
-			return "", err
+			return "", "", err
 		}
 	}
-	return binary, nil
+	return binary, source, nil
 }
