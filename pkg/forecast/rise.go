@@ -21,6 +21,8 @@ const (
 	ordinary = 0.05
 	// usual is the share of all horizons whose rise a Surge covers: of ten horizons or fewer all of them.
 	usual = 0.9
+	// mostSurge bounds a Surge, as a share of the demand: what doubled once need not be held double.
+	mostSurge = 0.5
 )
 
 // Sustained is the least constant rate that would have served the samples while nothing waited longer than patience: the
@@ -76,7 +78,7 @@ func Remember(rises []Rise, r Rise, horizon time.Duration) []Rise {
 }
 
 // Surge is what to be ready for on top of a demand: what nine in ten horizons of the past did not exceed, as an amount or
-// as a share of the demand, whichever is less, and no more than the demand itself. A demand that falls back rises again in shares,
+// as a share of the demand, whichever is less, and no more than half of the demand. A demand that falls back rises again in shares,
 // and one that is high already does not rise by the same share once more; so each alone asks for too much at one end.
 func Surge(rises []Rise, demand float64) float64 {
 	if len(rises) == 0 || !(demand > 0) {
@@ -84,7 +86,7 @@ func Surge(rises []Rise, demand float64) float64 {
 	}
 	amount := usually(rises, func(r Rise) float64 { return r.Amount })
 	share := usually(rises, func(r Rise) float64 { return r.Share })
-	return max(0, min(amount, share*demand, demand))
+	return max(0, min(amount, share*demand, mostSurge*demand))
 }
 
 // usually is the value that so many of the rises do not exceed.

@@ -76,7 +76,7 @@ func TestSurgeIsOnTopOfHeadroomAndTheToleranceIsNot(t *testing.T) {
 		"more than the tolerance":     {0, 0.4, 2.8, 2.8},
 		"with headroom":               {0.1, 0.4, 3, 3},
 		"with less than is expected":  {-0.1, 0.4, 2.6, 2.6},
-		"no more than the demand":     {0, 7, 4, 4},
+		"no more than half":           {0, 7, 3, 3},
 		"headroom counts as expected": {0.5, 0.1, 3.2, 3.3},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -86,7 +86,7 @@ func TestSurgeIsOnTopOfHeadroomAndTheToleranceIsNot(t *testing.T) {
 			in.Memory.Prefill.Rises = rises(in.Now, 20, l.rate*l.input, c.share)
 			d, m := Plan(in)
 			got := d.Prefill.Demand
-			if !near(got.RequestsPerSecond, c.want) || !near(got.SurgePerSecond, min(c.share, 1)*l.rate) || !near(got.HeadroomPerSecond+1, 1+c.headroom*l.rate) {
+			if !near(got.RequestsPerSecond, c.want) || !near(got.SurgePerSecond, min(c.share, 0.5)*l.rate) || !near(got.HeadroomPerSecond+1, 1+c.headroom*l.rate) {
 				t.Errorf("sized for %+v, want %g requests/s", got, c.want)
 			}
 			if want := enough(in.Spec, Prefill, load{rate: 1, input: l.input, output: l.output}, c.wider); m.Prefill.Needs[len(m.Prefill.Needs)-1].Replicas != want {
@@ -142,7 +142,7 @@ func TestRisesThatCannotBeAreHarmless(t *testing.T) {
 		in.Memory.Prefill.Rises = []forecast.Rise{{Amount: v, Share: v}}
 		before := append([]forecast.Rise(nil), in.Memory.Prefill.Rises...)
 		d, _ := Plan(in)
-		if got := d.Prefill.Demand.RequestsPerSecond; !(got >= 2 && got <= 4) {
+		if got := d.Prefill.Demand.RequestsPerSecond; !(got >= 2 && got <= 3) {
 			t.Errorf("rises of %g make a demand of %g requests/s", v, got)
 		}
 		if diff := cmp.Diff(before, in.Memory.Prefill.Rises); diff != "" {
