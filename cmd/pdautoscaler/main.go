@@ -17,11 +17,12 @@ var version = "development"
 
 // garbagePercent is how much the heap may grow before it is collected, unless
 // $GOGC says otherwise. Go's own 100 lets a heap of hundreds of services take
-// twice its size; half of that costs this mostly waiting process little.
+// twice its size; half of that costs this mostly waiting process little. Where
+// $GOMEMLIMIT bounds the whole, as in the deployment, Go's own does.
 const garbagePercent = 50
 
 func main() {
-	if os.Getenv("GOGC") == "" {
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(garbagePercent)
 	}
 	os.Exit(run(ctrl.SetupSignalHandler(), os.Args[1:]))

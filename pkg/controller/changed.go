@@ -15,8 +15,15 @@ import (
 const longestQuiet = 30 * time.Second
 
 // quietTime is that time for one resource: three of its intervals, where they
-// are shorter.
-func (r *round) quietTime() time.Duration { return min(longestQuiet, 3*r.interval()) }
+// are shorter. With hundreds of resources it is longer, so that numbers alone
+// are no more than writesPerSecond: a write costs the API server more than all
+// that a round reads.
+func (r *round) quietTime(resources int) time.Duration {
+	return max(min(longestQuiet, 3*r.interval()), time.Duration(resources)*time.Second/writesPerSecond)
+}
+
+// writesPerSecond is how many statuses are written for their numbers alone, of all resources together.
+const writesPerSecond = 5
 
 // heartbeat reports whether the status must be written for its time alone. In
 // mode Metrics any replica of the controller answers from the status, and only

@@ -1,8 +1,10 @@
 package controller
 
 import (
-	"github.com/prometheus/client_golang/prometheus"
+	"slices"
+	"strings"
 
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 	"github.com/pdautoscaler/pdautoscaler/pkg/signals"
 )
 
@@ -41,14 +43,39 @@ var shownReadings = map[string]shownReading{
 	signals.RequestsRejected:         {series: metricRejected},
 }
 
-// observeReadings exports what was read of the way of the requests.
+// exported is one series of a reading with its own labels, joined.
+type exported struct{ series, labels string }
+
+// allExported are all that there can be of one resource, each with its labels.
+var allExported = func() map[exported][]string {
+	all := map[exported][]string{}
+	for _, shown := range shownReadings {
+		at := slices.IndexFunc(table, func(s Series) bool { return s.Name == shown.series })
+		combinations := [][]string{nil}
+		for _, label := range table[at].Labels {
+			var more [][]string
+			for _, c := range combinations {
+				for _, value := range label.Values {
+					more = append(more, append(slices.Clone(c), value))
+				}
+			}
+			combinations = more
+		}
+		for _, labels := range combinations {
+			all[exported{shown.series, strings.Join(labels, ",")}] = labels
+		}
+	}
+	return all
+}()
+
+// observeReadings exports what was read of the way of the requests. Each series
+// is set or removed by its name: to look for those of a resource among those of
+// hundreds takes longer than all the rest.
 func (m *Metrics) observeReadings(r *round, of series) {
 	maxAge := seconds(r.pda.Spec.Behavior.MaxAge)
-	for _, shown := range shownReadings { // a source that is not read any more leaves nothing behind
-		m.gauges[shown.series].DeletePartialMatch(prometheus.Labels{labelNamespace: of.namespace, labelName: of.name})
-	}
+	values := map[exported]*float64{}
 	if use := r.signals.DecodeKVUse.Fresh(r.now, maxAge); use.Ok() {
-		of.set(m.gauges[metricKVUse], new(use.Or(0)), "decode")
+		values[exported{metricKVUse, string(planner.Decode)}] = new(use.Or(0))
 	}
 	for _, reading := range r.readings {
 		shown, ok := shownReadings[reading.Name]
@@ -63,7 +90,10 @@ func (m *Metrics) observeReadings(r *round, of series) {
 		if hasRole(shown.series) {
 			labels = append([]string{string(reading.Role)}, labels...)
 		}
-		of.set(m.gauges[shown.series], value, labels...)
+		values[exported{shown.series, strings.Join(labels, ",")}] = value
+	}
+	for e, labels := range allExported { // a source that is not read any more leaves nothing behind
+		of.set(m.gauges[e.series], values[e], labels...)
 	}
 }
 

@@ -90,3 +90,20 @@ func TestNextRound(t *testing.T) {
 		}
 	}
 }
+
+// Numbers alone are written every three intervals, and of all resources together five times a second.
+func TestQuietTime(t *testing.T) {
+	for _, tc := range []struct {
+		interval  time.Duration
+		resources int
+		want      time.Duration
+	}{
+		{time.Second, 1, 3 * time.Second}, {10 * time.Second, 1, 30 * time.Second}, {time.Minute, 1, 30 * time.Second},
+		{10 * time.Second, 150, 30 * time.Second}, {10 * time.Second, 500, 100 * time.Second},
+	} {
+		r := &round{pda: example(func(p *v1alpha1.PDAutoscaler) { p.Spec.Behavior.Interval = v1alpha1.Every(tc.interval) })}
+		if got := r.quietTime(tc.resources); got != tc.want {
+			t.Errorf("%d resources with an interval of %s: %s, want %s", tc.resources, tc.interval, got, tc.want)
+		}
+	}
+}

@@ -86,6 +86,13 @@ func (s *store) put(svc *service) {
 	}
 }
 
+// len is how many services there are.
+func (s *store) len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.services)
+}
+
 // take removes a service and returns it, nil where there is none.
 func (s *store) take(key types.NamespacedName) *service {
 	s.mu.Lock()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -103,7 +104,7 @@ func TestManyServices(t *testing.T) {
 	if *keep != "" {
 		logs = *keep
 	}
-	process, err := StartProcess(binary, kubeconfig, logs, *processors)
+	process, err := StartProcess(binary, kubeconfig, logs, *processors, memoryLimit(t))
 	must(err)
 	t.Cleanup(func() {
 		if err := process.Stop(); err != nil {
@@ -178,7 +179,7 @@ func decided(t *testing.T, p *Process) {
 		select {
 		case <-p.done:
 			t.Fatalf("the controller ended: %v", p.err)
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(2 * time.Second): // a page of hundreds of services costs the controller more than their rounds
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("%d of %d services were decided for (%v)", n, *services, err)
@@ -228,6 +229,26 @@ func build(t *testing.T) string {
 		t.Fatalf("build the controller: %v\n%s", err, out)
 	}
 	return binary
+}
+
+// memoryLimit is Go's limit of memory as the Deployment sets it.
+func memoryLimit(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../config/manager/manager.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var deployment appsv1.Deployment
+	if err := yaml.UnmarshalStrict(text, &deployment); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range deployment.Spec.Template.Spec.Containers[0].Env {
+		if e.Name == "GOMEMLIMIT" {
+			return e.Value
+		}
+	}
+	t.Fatal("the Deployment sets no GOMEMLIMIT")
+	return ""
 }
 
 // loadAverage is that of the machine, empty where it does not say.

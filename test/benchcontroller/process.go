@@ -31,8 +31,8 @@ type Process struct {
 	err     error // how it ended; read only after done
 }
 
-// StartProcess starts the controller's binary with so many processors. Its log goes to a file.
-func StartProcess(binary, kubeconfig, log string, processors int, arguments ...string) (*Process, error) {
+// StartProcess starts the controller's binary with so many processors and Go's own limit of memory. Its log goes to a file.
+func StartProcess(binary, kubeconfig, log string, processors int, memoryLimit string, arguments ...string) (*Process, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func StartProcess(binary, kubeconfig, log string, processors int, arguments ...s
 	p.cmd = exec.Command(binary, append([]string{
 		"--kubeconfig", kubeconfig, "--metrics-bind-address", p.address, "--metrics-secure=false", "--health-probe-bind-address", "",
 	}, arguments...)...)
-	p.cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", processors))
+	p.cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", processors), "GOMEMLIMIT="+memoryLimit)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the controller: %w", err)
