@@ -71,7 +71,7 @@ func TestWhatIsWrongIsSaidAndNothingIsWritten(t *testing.T) {
 				p.Spec.Roles.Decode.Parallelism = &v1alpha1.Parallelism{Tensor: 4}
 			},
 			condition: v1alpha1.ConditionReady, status: metav1.ConditionFalse, reason: planner.ReasonInvalidSpec,
-			says: []string{"roles.decode.parallelism.tensor is 4", "takes 2 GPUs"},
+			says: []string{"roles.decode.parallelism has tensor 4, data 1 and pipeline 1, which are 4 GPUs", "a replica takes 2"},
 		},
 		"GPUs of a replica not known": {
 			service:   func(s *fakeService) { s.pools[planner.Prefill].GPUsPerReplica = 0 },

@@ -71,35 +71,36 @@ func roleReplica(pda *v1alpha1.PDAutoscaler, model namedModel, role planner.Role
 
 // roleDeployment is what one replica of a role runs on, and how.
 func roleDeployment(pda *v1alpha1.PDAutoscaler, role planner.Role, spec *v1alpha1.ScaledRole, pool *planner.Pool, seen gpuNames) (perfmodel.GPU, perfmodel.Options, error) {
-	tensor, err := tensorParallel(role, spec, pool)
+	options, err := parallel(role, spec, pool)
 	if err != nil {
 		return perfmodel.GPU{}, perfmodel.Options{}, err
 	}
 	gpu, err := gpuOf(pda, role, spec, pool, seen)
-	options := perfmodel.Options{TP: tensor, MemoryFraction: float64(pda.Spec.Model.MemoryPercent) / 100}
+	options.MemoryFraction = float64(pda.Spec.Model.MemoryPercent) / 100
+	options.KVBytesPerElement, options.WeightBytesPerElement = pda.Spec.Model.KVCacheDtype.Bytes(), pda.Spec.Model.WeightDtype.Bytes()
 	if transfer := pda.Spec.Model.KVTransfer; transfer != nil {
 		options.TransferBytesPerSecond = float64(transfer.GigabytesPerSecond) * 1e9
 	}
 	return gpu, options, err
 }
 
-// tensorParallel is the number of GPUs over which one replica splits a layer.
-func tensorParallel(role planner.Role, spec *v1alpha1.ScaledRole, pool *planner.Pool) (int, error) {
+// parallel is how one replica uses its GPUs.
+func parallel(role planner.Role, spec *v1alpha1.ScaledRole, pool *planner.Pool) (perfmodel.Options, error) {
 	if spec.Parallelism == nil {
 		switch {
 		case pool.GPUsPerReplica > 0:
-			return pool.GPUsPerReplica, nil
+			return perfmodel.Options{TP: pool.GPUsPerReplica}, nil
 		case pool.Missing != "":
-			return 0, refuse(planner.ReasonRoleMissing, pool.Missing)
+			return perfmodel.Options{}, refuse(planner.ReasonRoleMissing, pool.Missing)
 		}
-		return 0, refuse(planner.ReasonGPUsUnknown, fmt.Sprintf("roles.%s: its pods ask for no GPUs, so the GPUs of a replica are not known: set roles.%s.parallelism.tensor", role, role))
+		return perfmodel.Options{}, refuse(planner.ReasonGPUsUnknown, fmt.Sprintf("roles.%s: its pods ask for no GPUs, so the GPUs of a replica are not known: set roles.%s.parallelism.tensor", role, role))
 	}
-	tensor := int(spec.Parallelism.Tensor)
-	if pool.GPUsPerReplica > 0 && pool.GPUsPerReplica != tensor {
-		return 0, refuse(planner.ReasonInvalidSpec, fmt.Sprintf("roles.%s.parallelism.tensor is %d and a replica takes %d GPUs: only replicas that split every layer over all their GPUs are modelled, so allowed is %d",
-			role, tensor, pool.GPUsPerReplica, pool.GPUsPerReplica))
+	p := spec.Parallelism
+	if gpus := p.GPUs(); pool.GPUsPerReplica > 0 && pool.GPUsPerReplica != gpus {
+		return perfmodel.Options{}, refuse(planner.ReasonInvalidSpec, fmt.Sprintf("roles.%s.parallelism has tensor %d, data %d and pipeline %d, which are %d GPUs, and a replica takes %d: allowed is what multiplies to that",
+			role, p.Tensor, max(1, p.Data), max(1, p.Pipeline), gpus, pool.GPUsPerReplica))
 	}
-	return tensor, nil
+	return perfmodel.Options{TP: int(p.Tensor), DP: int(p.Data), PP: int(p.Pipeline)}, nil
 }
 
 // gpuOf finds a role's type of GPU: as the resource says, else as the nodes

@@ -25,6 +25,8 @@ func TestPlannerSpec(t *testing.T) {
 		p.Spec.SLO.TTFTEndsAt = v1alpha1.TTFTEndsAtDecode
 		p.Spec.SLO.TTFT = v1alpha1.Objective{Percentile: 99, Target: v1alpha1.Every(1500 * time.Millisecond)}
 		p.Spec.Model.MemoryPercent = 80
+		p.Spec.Model.KVCacheDtype, p.Spec.Model.WeightDtype = v1alpha1.DtypeFP8, v1alpha1.DtypeBF16
+		r.Decode.Parallelism = &v1alpha1.Parallelism{Tensor: 2, Data: 1, Pipeline: 2}
 		p.Spec.Model.KVTransfer = &v1alpha1.KVTransfer{GigabytesPerSecond: 25, Setup: v1alpha1.Every(3 * time.Millisecond)}
 		p.Spec.Behavior.TolerancePercent = 15
 		p.Spec.Rebalance.Enabled = new(false)
@@ -38,12 +40,12 @@ func TestPlannerSpec(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	replica := func(gpu string, tp int) perfmodel.Replica {
+	replica := func(gpu string, tp, pp int) perfmodel.Replica {
 		g, err := perfmodel.LookupGPU(gpu)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := perfmodel.NewReplica(model.Model, g, perfmodel.Options{TP: tp, MemoryFraction: 0.8, TransferBytesPerSecond: 25e9})
+		r, err := perfmodel.NewReplica(model.Model, g, perfmodel.Options{TP: tp, PP: pp, MemoryFraction: 0.8, TransferBytesPerSecond: 25e9, KVBytesPerElement: 1, WeightBytesPerElement: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +55,7 @@ func TestPlannerSpec(t *testing.T) {
 	want := planner.Spec{
 		Prefill: planner.RoleSpec{Min: 2, Max: 7, GPUsPerReplica: 2, Up: planner.StepSpec{MaxStep: 3, PeriodSeconds: 20}},
 		Decode:  planner.RoleSpec{Min: 1, Max: 8, GPUsPerReplica: 4, Down: planner.StepSpec{Disabled: true}},
-		Service: capacity.Service{Prefill: replica("H200", 2), Decode: replica("H100", 4), TTFTEndsAt: capacity.EndsAtDecode, MaxSequences: 64},
+		Service: capacity.Service{Prefill: replica("H200", 2, 1), Decode: replica("H100", 2, 2), TTFTEndsAt: capacity.EndsAtDecode, MaxSequences: 64},
 		TTFT:    capacity.Objective{Quantile: 0.99, Ms: 1500}, TPOT: capacity.Objective{Quantile: 0.95, Ms: 50},
 		BudgetGPUs: 12,
 		Behavior: planner.Behavior{IntervalSeconds: 10, DownWindowSeconds: 60, Headroom: 0.1, Tolerance: 0.15, MaxAgeSeconds: 60, StartupSeconds: 120,

@@ -59,19 +59,19 @@ func (e *examination) gpusPerReplica(role planner.Role, p *planner.Pool) int {
 			e.add(Warning, "template", role, "correct the role's pod template", "%s", problem.Message)
 		}
 	}
-	tensor := 0
+	said := 0
 	if parallelism := e.scaledRole(role).Parallelism; parallelism != nil {
-		tensor = int(parallelism.Tensor)
+		said = parallelism.GPUs()
 	}
 	switch {
-	case p.GPUsPerReplica == 0 && tensor == 0:
+	case p.GPUsPerReplica == 0 && said == 0:
 		e.add(Fault, "GPUs per replica", role, fmt.Sprintf("set roles.%s.parallelism.tensor, or limits of nvidia.com/gpu in the pod template", role), "neither the template nor a pod says how many GPUs a replica takes")
 		return 0
 	case p.GPUsPerReplica == 0:
-		e.add(OK, "GPUs per replica", role, "", "%d, as roles.%s.parallelism says", tensor, role)
-		return tensor
-	case tensor > 0 && tensor != p.GPUsPerReplica:
-		e.add(Fault, "GPUs per replica", role, fmt.Sprintf("set roles.%s.parallelism.tensor to %d", role, p.GPUsPerReplica), "a replica takes %d GPUs and roles.%s.parallelism.tensor is %d", p.GPUsPerReplica, role, tensor)
+		e.add(OK, "GPUs per replica", role, "", "%d, as roles.%s.parallelism says", said, role)
+		return said
+	case said > 0 && said != p.GPUsPerReplica:
+		e.add(Fault, "GPUs per replica", role, fmt.Sprintf("correct roles.%s.parallelism: tensor x data x pipeline must be %d", role, p.GPUsPerReplica), "a replica takes %d GPUs and roles.%s.parallelism is of %d", p.GPUsPerReplica, role, said)
 	default:
 		e.add(OK, "GPUs per replica", role, "", "%d", p.GPUsPerReplica)
 	}

@@ -17,6 +17,14 @@ func (in *PDAutoscaler) Default() {
 	set(&s.Roles.Decode.Min, 1)
 	set(&s.Roles.Decode.MaxSequences, 256)
 	set(&s.Model.MemoryPercent, 90)
+	set(&s.Model.KVCacheDtype, DtypeAuto)
+	set(&s.Model.WeightDtype, DtypeAuto)
+	for _, p := range []*Parallelism{s.Roles.Prefill.Parallelism, s.Roles.Decode.Parallelism} {
+		if p != nil {
+			set(&p.Data, 1)
+			set(&p.Pipeline, 1)
+		}
+	}
 	set(&s.Model.Calibration, CalibrationOn)
 	if s.Model.ConfigMapRef != nil {
 		set(&s.Model.ConfigMapRef.Key, "config.json")

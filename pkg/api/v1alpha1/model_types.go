@@ -27,6 +27,16 @@ type Model struct {
 	// +kubebuilder:validation:Maximum=100
 	MemoryPercent int32 `json:"memoryPercent,omitempty"`
 
+	// kvCacheDtype is the type of the KV cache (vLLM's --kv-cache-dtype): auto is what the model's checkpoint asks for.
+	// +optional
+	// +kubebuilder:default=auto
+	KVCacheDtype Dtype `json:"kvCacheDtype,omitempty"`
+	// weightDtype is the type of the weights where the engine does not keep the
+	// checkpoint's (vLLM's --quantization fp8): auto is the checkpoint's.
+	// +optional
+	// +kubebuilder:default=auto
+	WeightDtype Dtype `json:"weightDtype,omitempty"`
+
 	// kvTransfer describes the path that the KV cache takes from prefill to
 	// decode. When it is left out, the link of the GPU's catalogue entry is used.
 	// +optional
@@ -39,6 +49,28 @@ type Model struct {
 	// +optional
 	// +kubebuilder:default=On
 	Calibration Calibration `json:"calibration,omitempty"`
+}
+
+// Dtype is the type of the numbers that an engine keeps.
+// +kubebuilder:validation:Enum=auto;bf16;fp8
+type Dtype string
+
+// The types of numbers.
+const (
+	DtypeAuto Dtype = "auto"
+	DtypeBF16 Dtype = "bf16"
+	DtypeFP8  Dtype = "fp8"
+)
+
+// Bytes is how many a number takes; 0 is as the checkpoint says.
+func (d Dtype) Bytes() float64 {
+	switch d {
+	case DtypeBF16:
+		return 2
+	case DtypeFP8:
+		return 1
+	}
+	return 0
 }
 
 // ConfigMapKeyReference names one key of a ConfigMap.

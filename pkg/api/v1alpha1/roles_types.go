@@ -89,13 +89,31 @@ type ScaledRole struct {
 	ScaleDown Scaling `json:"scaleDown,omitzero"`
 }
 
-// Parallelism says how one replica uses its GPUs.
+// Parallelism says how one replica uses its GPUs: tensor x data x pipeline of them.
 type Parallelism struct {
 	// tensor is the number of GPUs over which each layer is split.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=64
 	Tensor int32 `json:"tensor"`
+	// data is the number of groups of so many GPUs that share the routed experts
+	// of a mixture (vLLM's --data-parallel-size with --enable-expert-parallel).
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1024
+	Data int32 `json:"data,omitempty"`
+	// pipeline is the number of stages that the layers are split over.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=64
+	Pipeline int32 `json:"pipeline,omitempty"`
+}
+
+// GPUs is how many a replica takes.
+func (p *Parallelism) GPUs() int {
+	return int(p.Tensor) * max(1, int(p.Data)) * max(1, int(p.Pipeline))
 }
 
 // Scaling limits one direction of one role.
