@@ -38,7 +38,10 @@ demo: ## Watch the autoscaler at work on this machine, about 4 minutes
 test: control-plane ## Unit, property (1,000 cases a rule) and control-plane tests
 	go test -p $(AT_ONCE) -shuffle=on -timeout 20m $(filter-out $(SUITES),$(OTHERS))
 	go test -p $(AT_ONCE) -shuffle=on -timeout 20m $(PROPERTY) -rapid.checks=$(CASES)
-	@for module in image chart krew; do go test -C test/tools/$$module ./...; done
+
+.PHONY: test-tools
+test-tools: ## The tests of what packs images and archives, which are modules of their own
+	@for module in image krew; do go test -C test/tools/$$module -count=1 ./...; done
 
 .PHONY: race
 race: control-plane ## The tests with the race detector
@@ -156,7 +159,7 @@ helm-lint: ## Lint the Helm chart with each set of values of charts/testdata
 # What others share is made once of one call of make: see .ci/run.
 .NOTPARALLEL:
 .PHONY: presubmit
-presubmit: lint vuln helm-lint verify test race fuzz-short ## All that a change must pass, from lint to race detector and a short fuzzing
+presubmit: lint vuln helm-lint verify test test-tools race fuzz-short ## All that a change must pass, from lint to race detector and a short fuzzing
 
 # Time of the commit, as everything that is packed has it.
 CREATED = $$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)
