@@ -51,19 +51,19 @@ const (
 // of more than Lookback horizons ago are passed over.
 func Ahead(samples []Sample, now time.Time, horizon time.Duration) (float64, bool) {
 	p := past{horizon: max(horizon, 0).Seconds(), points: make([]point, 0, len(samples)), sums: make([]sums, 1, len(samples)+1)}
-	last := math.NaN()
+	last, known := 0.0, false
 	for _, v := range samples {
 		x := v.At.Sub(now).Seconds()
 		if x > 0 || !(v.Value >= 0) || math.IsInf(v.Value, 1) {
 			continue
 		}
-		last = v.Value
+		last, known = v.Value, true
 		if x >= -Lookback*p.horizon {
 			p.add(x, v.Value)
 		}
 	}
 	if len(p.points) == 0 {
-		return last, last >= 0 // all that is known is old
+		return last, known // all that is known is old
 	}
 	return min(max(p.ahead(), 0), mostGrowth*p.largest), true
 }
