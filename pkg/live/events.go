@@ -36,8 +36,8 @@ type decision struct {
 
 // told remembers what was told of one PDAutoscaler, so that a reason that comes and goes is told once between two changes.
 type told struct {
-	refused string            // why nothing is decided; empty while something is
-	holds   map[hold]bool     // since the role's count last changed
+	refused string        // why nothing is decided; empty while something is
+	holds   map[hold]bool // since the role's count last changed
 	counts  map[planner.Role]int
 	phase   planner.MovePhase // of the running move; empty where none is
 }
