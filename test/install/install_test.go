@@ -57,7 +57,7 @@ func TestLifeOfAnInstallation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	chart := &chart{t: t, helm: helm, dir: t.TempDir(), binary: filepath.Join(bin, "pdautoscaler"), offer: offer{keda: freeAddress(t), api: freeAddress(t)}}
+	chart := &chart{t: t, helm: helm, dir: t.TempDir(), binary: filepath.Join(bin, "pdautoscaler"), offer: newOffer(t)}
 	s, err := stage.Start(t.Context(), stage.Options{
 		Dir: t.TempDir(), Repository: repository, Autoscaler: chart.binary, Seed: 1, Progress: os.Stderr,
 		Installation: chart, Events: io.Discard,
@@ -79,6 +79,7 @@ func TestLifeOfAnInstallation(t *testing.T) {
 	}
 	t.Run("replicas follow the load", chart.replicasFollow)
 	t.Run("pdctl explain says why", func(t *testing.T) { chart.explains(t, filepath.Join(bin, "pdctl")) })
+	t.Run("the page shows it to whoever may forward its port", chart.page)
 	t.Run("its metrics are those that the alerts are tested with", chart.metrics)
 	t.Run("a standby takes over from a leader that is lost", chart.takeover)
 	t.Run("an upgrade keeps certificates, and the definition is upgraded", chart.upgrade)
@@ -136,7 +137,7 @@ func (c *chart) Install(ctx context.Context, s *stage.Stage) (kubeconfig string,
 	}
 	out, err := c.run(ctx, s, "install", release, filepath.Join(repository, "charts", "pdautoscaler"), "--wait", "--timeout", "4m",
 		"--set", fmt.Sprintf("metrics.readers[0].namespace=%s,metrics.readers[0].name=%s", stage.Namespace, stage.Reader),
-		"--set", "metrics.dashboard.enabled=true,keda.enabled=true,metricsAPI.enabled=true")
+		"--set", "metrics.dashboard.enabled=true,keda.enabled=true,metricsAPI.enabled=true,page.serve=portForward")
 	if err != nil {
 		return "", nil, err
 	}

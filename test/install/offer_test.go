@@ -21,12 +21,17 @@ import (
 	"github.com/pdautoscaler/pdautoscaler/test/stage"
 )
 
-// An offer is where the plan is offered on this machine.
-type offer struct{ keda, api string }
+// An offer is where the plan is offered, and shown, on this machine.
+type offer struct{ keda, api, page string }
+
+func newOffer(t *testing.T) offer {
+	t.Helper()
+	return offer{keda: freeAddress(t), api: freeAddress(t), page: freeAddress(t)}
+}
 
 // flags are addresses that are this machine's alone.
 func (o *offer) flags() []string {
-	return []string{"--keda-bind-address=" + o.keda, "--metrics-api-bind-address=" + o.api}
+	return []string{"--keda-bind-address=" + o.keda, "--metrics-api-bind-address=" + o.api, "--page-bind-address=" + o.page}
 }
 
 // freeAddress is one that nobody listens on at the moment of asking.

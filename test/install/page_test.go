@@ -2,7 +2,9 @@ package install
 
 import (
 	"flag"
+	"io"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,9 +13,33 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/pdautoscaler/pdautoscaler/test/stage"
 )
 
 var update = flag.Bool("update", false, "record the page of metrics anew for the tests of charts/")
+
+// page reads what a person sees through kubectl port-forward: plain HTTP, on a loopback address of the pod.
+func (c *chart) page(t *testing.T) {
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+c.offer.page+"/page/"+stage.Namespace+"/"+stage.Name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s (%v)", response.Status, err)
+	}
+	for _, want := range []string{stage.Namespace + "/" + stage.Name, "Both roles together hold at most 12 GPUs.", "up from 2 to ", "held of a budget of 12."} {
+		if !strings.Contains(string(body), want) {
+			t.Errorf("%q is not on the page", want)
+		}
+	}
+}
 
 // metrics holds the page of the running controller against the recorded one, over which the tests of charts/ evaluate the alerts:
 // they have the same series, once all that a service under load shows has been read.

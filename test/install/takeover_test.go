@@ -31,7 +31,7 @@ func (c *chart) holder(t *testing.T) string {
 // takeover kills the replica that works, under load, as the loss of its node does. The other one takes the lease when it has run
 // out, and decides on; nothing goes down for its having taken over. Prometheus is told by the alert on the lease, and by no other.
 func (c *chart) takeover(t *testing.T) {
-	second := offer{keda: freeAddress(t), api: freeAddress(t)}
+	second := newOffer(t)
 	if err := c.stage.StandBy(t.Context(), c.binary, second.flags()...); err != nil {
 		t.Fatal(err)
 	}
