@@ -158,10 +158,29 @@ func (t *tuner) better(a, b *PolicyReport) bool {
 	return a.Attainment > b.Attainment
 }
 
-// sweep tries every setting, and then settings between the one that is best and the next leaner one: a policy whose need
-// lies between the two would pay for the width of the grid.
-// sweep tries every knob, on all cores.
+// sweep tries every setting, and then some between the one that is best and the next leaner one: a policy whose need lies
+// between the two would pay for the width of the grid.
 func (t *tuner) sweep(name string) error {
+	if err := t.settings(name, knobs); err != nil {
+		return err
+	}
+	i := slices.Index(knobs, t.best.Knob)
+	if t.best.Attainment < t.target || i == 0 {
+		return nil
+	}
+	low, high := knobs[i-1], knobs[i]
+	var finer []float64
+	for n := range between {
+		finer = append(finer, low+(high-low)*float64(n+1)/(between+1))
+	}
+	return t.settings(name, finer)
+}
+
+// between is how many settings are tried between two of the grid.
+const between = 3
+
+// settings tries some settings of the knob, on all cores.
+func (t *tuner) settings(name string, knobs []float64) error {
 	trials := make([]trial, len(knobs))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,35 @@ func TestFrontierFindsTheCheapest(t *testing.T) {
 	}
 	if got := r.Policies[0].GPUHours; best == 0 || got != best {
 		t.Errorf("static takes %v GPU-hours, the cheapest of all pairs is %+v with %v", got, pair, best)
+	}
+}
+
+// A policy whose need lies between two settings of the grid does not pay for its width.
+func TestFrontierTriesSettingsBetween(t *testing.T) {
+	const target = 0.6
+	s := build(t, tight, Options{Policies: []string{"closed-form", "pdautoscaler", "kpa"}})
+	r, err := s.Frontier(t.Context(), time.Now, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	finer := 0
+	for _, p := range r.Policies {
+		least := slices.IndexFunc(p.Frontier[:len(knobs)], func(point Point) bool { return point.Attainment >= target })
+		if least <= 0 {
+			continue // of no setting, or of the leanest
+		}
+		finer++
+		if len(p.Frontier) != len(knobs)+between {
+			t.Errorf("%s: %d settings were tried, want %d and %d between two of them", p.Name, len(p.Frontier), len(knobs), between)
+		}
+		for _, point := range p.Frontier[len(knobs):] {
+			if slices.Contains(knobs, point.Knob) {
+				t.Errorf("%s: %g was tried twice", p.Name, point.Knob)
+			}
+		}
+	}
+	if finer == 0 {
+		t.Error("no policy attains the target at another setting than the leanest: the test has no subject")
 	}
 }
 
