@@ -2,6 +2,7 @@ package forecast
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -81,8 +82,8 @@ func TestRisen(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, ok := Risen(test.samples, now, horizon, 0, 30*time.Second)
-			close := math.Abs(got.Amount-test.want.Amount) < 1e-9 && math.Abs(got.Share-test.want.Share) < 1e-9
-			if ok != test.ok || !close || !got.From.Equal(test.want.From) {
+			same := math.Abs(got.Amount-test.want.Amount) < 1e-9 && math.Abs(got.Share-test.want.Share) < 1e-9
+			if ok != test.ok || !same || !got.From.Equal(test.want.From) {
 				t.Errorf("%+v, %v; want %+v, %v", got, ok, test.want, test.ok)
 			}
 		})
@@ -122,7 +123,7 @@ func TestSurge(t *testing.T) {
 		}
 		return rises
 	}
-	calm := make([]float64, 18)
+	after := func(calm int, amounts ...float64) []Rise { return rose(append(slices.Repeat([]float64{0}, calm), amounts...)...) }
 	for _, test := range []struct {
 		name   string
 		rises  []Rise
@@ -134,8 +135,8 @@ func TestSurge(t *testing.T) {
 		{"high: as much as it rose before", rose(40), 300, 40},
 		{"low: by the share that it rose before", rose(40), 50, 20},
 		{"never more than half the demand", []Rise{{Amount: 500, Share: 9}}, 20, 10},
-		{"one in ten is passed over", rose(append(calm, 40, 30)...), 300, 30},
-		{"and two in twenty are", rose(append(calm, 0, 40, 30)...), 300, 0},
+		{"one in ten is passed over", after(18, 40, 30), 300, 30},
+		{"and two in twenty are", after(19, 40, 30), 300, 0},
 		{"what cannot be", []Rise{{Amount: math.NaN(), Share: math.NaN()}}, 100, 0},
 		{"below zero", []Rise{{Amount: -5, Share: -1}}, 100, 0},
 	} {
