@@ -123,7 +123,9 @@ func TestSurge(t *testing.T) {
 		}
 		return rises
 	}
-	after := func(calm int, amounts ...float64) []Rise { return rose(append(slices.Repeat([]float64{0}, calm), amounts...)...) }
+	after := func(calm int, amounts ...float64) []Rise {
+		return rose(append(slices.Repeat([]float64{0}, calm), amounts...)...)
+	}
 	for _, test := range []struct {
 		name   string
 		rises  []Rise
