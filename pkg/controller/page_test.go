@@ -38,6 +38,12 @@ var story = []scene{{6, 3, 2000, 200}, {14, 15, 3000, 180}, {16, 20, 400, 1100},
 // from what the planner's model says of the replicas that are ready, with some noise.
 func (w *world) play(scenes []scene) {
 	w.t.Helper()
+	w.playUntil(scenes, func() bool { return false })
+}
+
+// playUntil is the same until something is so after a round; false where it never was.
+func (w *world) playUntil(scenes []scene, stop func() bool) bool {
+	w.t.Helper()
 	round := 0
 	for _, s := range scenes {
 		for range 6 * s.minutes {
@@ -55,8 +61,12 @@ func (w *world) play(scenes []scene) {
 			w.round()
 			w.pass(10e9)
 			w.service.age()
+			if stop() {
+				return true
+			}
 		}
 	}
+	return false
 }
 
 // feel sets what the clients see.

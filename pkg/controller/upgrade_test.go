@@ -18,14 +18,14 @@ func inMove(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t, example())
 	w.play(story[:2])
-	for range 60 {
-		w.play([]scene{{1, 20, 400, 1100}})
-		if m := w.resource().Status.Move; m != nil && m.Phase == string(planner.Draining) {
-			return w
-		}
+	draining := func() bool {
+		m := w.resource().Status.Move
+		return m != nil && m.Phase == string(planner.Draining)
 	}
-	t.Fatal("no move began")
-	return nil
+	if !w.playUntil([]scene{{60, 20, 400, 1100}}, draining) {
+		t.Fatalf("no move began: %s", w.resource().Status.Message)
+	}
+	return w
 }
 
 // status changes the status as another version of the controller would have written it.
