@@ -90,7 +90,7 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.PageAddress, "page-bind-address", "0", "address of the page that shows what is seen and decided, such as :8444; 0 for none")
 	f.BoolVar(&s.pageSecure, "page-secure", true, "serve it over HTTPS, to those whom the API server knows and allows; false needs a loopback address, for kubectl port-forward")
 	f.StringVar(&o.PageCertDir, "page-cert-dir", "", "directory of tls.crt and tls.key for it; without it a self-signed certificate")
-	f.StringVar(&o.ProbeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; empty for none")
+	f.StringVar(&o.ProbeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
 
 	f.BoolVar(&o.LeaderElection.Enabled, "leader-elect", false, "work only while holding the lease "+controller.LeaderElectionID)
 	f.StringVar(&o.LeaderElection.Namespace, "leader-elect-namespace", "", "namespace of the lease; without it the one that this runs in")
@@ -118,15 +118,16 @@ func (s *settings) run(ctx context.Context, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := s.offer.check(); err != nil {
-		return err
-	}
-	s.options.MetricsInsecure, s.options.PageInsecure = !s.metricsSecure, !s.pageSecure
-	for _, address := range []*string{&s.options.PageAddress, &s.options.MetricsAddress} {
-		if *address == "0" {
+	o := &s.options
+	for _, address := range []*string{&o.PageAddress, &o.MetricsAddress, &o.ProbeAddress, &s.offer.api.Address, &s.offer.scaler.Address} {
+		if *address == "0" { // controllers say none in both ways
 			*address = ""
 		}
 	}
+	if err := s.offer.check(); err != nil {
+		return err
+	}
+	o.MetricsInsecure, o.PageInsecure = !s.metricsSecure, !s.pageSecure
 	mgr, err := controller.NewManager(config, s.options)
 	if err != nil {
 		return err

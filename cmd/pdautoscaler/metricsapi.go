@@ -21,10 +21,10 @@ type offer struct {
 }
 
 func (o *offer) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.api.Address, "metrics-api-bind-address", "", "address of the metrics API for HPAs (external.metrics.k8s.io, custom.metrics.k8s.io), such as :6443; empty for none")
+	f.StringVar(&o.api.Address, "metrics-api-bind-address", "0", "address of the metrics API for HPAs (external.metrics.k8s.io, custom.metrics.k8s.io), such as :6443; 0 for none")
 	f.StringVar(&o.api.CertDir, "metrics-api-cert-dir", "", "directory of tls.crt and tls.key for it; without it a certificate that changes with every start")
 	f.StringSliceVar(&o.api.Groups, "metrics-api-groups", []string{metricsapi.GroupExternal, metricsapi.GroupCustom}, "which of external and custom it serves, separated by a comma")
-	f.StringVar(&o.scaler.Address, "keda-bind-address", "", "address of the external scaler for KEDA (gRPC), such as :9555; empty for none")
+	f.StringVar(&o.scaler.Address, "keda-bind-address", "0", "address of the external scaler for KEDA (gRPC), such as :9555; 0 for none")
 	f.StringVar(&o.scaler.CertDir, "keda-cert-dir", "", "directory of tls.crt and tls.key for it; with a ca.crt as well, clients must show a certificate of that authority")
 	f.BoolVar(&o.scaler.Plaintext, "keda-plaintext", false, "serve KEDA without TLS on an address that is not loopback")
 }

@@ -64,7 +64,7 @@ func (c *Reconciler) announceChanges(r *round) {
 	if !r.did.intent {
 		return
 	}
-	if m := r.after.Move; m != nil && (r.before.Move == nil || !r.before.Move.StartedAt.Equal(m.StartedAt)) {
+	if m := r.begun(); m != nil {
 		c.event(r, corev1.EventTypeNormal, "MoveStarted", "Move", fmt.Sprintf("%d GPUs go from %s to %s: %s", m.GPUs, m.From, m.To, m.Reason))
 	}
 	if m := d.Ended; m != nil {
@@ -75,6 +75,15 @@ func (c *Reconciler) announceChanges(r *round) {
 			c.event(r, corev1.EventTypeWarning, "MoveFailed", "Move", fmt.Sprintf("the move of %d GPUs from %s to %s ended as %s after %s: %s", m.GPUs, m.From, m.To, m.Phase, took, m.Reason))
 		}
 	}
+}
+
+// begun is the move that this round began, nil where it did not: one may begin in the round in which another ends.
+func (r *round) begun() *planner.Move {
+	m := r.after.Move
+	if m != nil && r.before.Move != nil && r.before.Move.StartedAt.Equal(m.StartedAt) {
+		return nil
+	}
+	return m
 }
 
 // gone names the replicas that a scale-down takes.

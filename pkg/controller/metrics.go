@@ -191,7 +191,7 @@ func (m *Metrics) observeMoves(r *round, of series) {
 	if !r.did.intent {
 		return
 	}
-	if r.after.Move != nil && r.before.Move == nil {
+	if r.begun() != nil {
 		count("Started")
 	}
 	if d := r.decision(); d.Ended != nil {

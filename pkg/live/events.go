@@ -40,6 +40,7 @@ type told struct {
 	holds   map[hold]bool // since the role's count last changed
 	counts  map[planner.Role]int
 	phase   planner.MovePhase // of the running move; empty where none is
+	started time.Time         // when it was
 }
 
 type hold struct {
@@ -121,12 +122,12 @@ func (t *told) ofMove(r *Round) (all []event) {
 	case m == nil:
 		t.phase = ""
 		return all
-	case t.phase == "":
+	case t.phase == "" || !t.started.Equal(m.StartedAt): // one may begin where another ends
 		add(fmt.Sprintf("a move of %d GPUs from %s to %s begins", m.GPUs, m.From, m.To), m.Sentence)
 	case t.phase != m.Phase:
 		add(fmt.Sprintf("the move of %d GPUs from %s to %s goes on: %s", m.GPUs, m.From, m.To, m.Phase), m.Sentence)
 	}
-	t.phase = m.Phase
+	t.phase, t.started = m.Phase, m.StartedAt
 	return all
 }
 

@@ -98,6 +98,29 @@ func TestWhatIsTold(t *testing.T) {
 	}
 }
 
+// TestAMoveAfterAMove: one may begin in the round in which another ends.
+func TestAMoveAfterAMove(t *testing.T) {
+	b := NewBoard()
+	var first, second Round
+	for i, r := range []*Round{&first, &second} {
+		*r = roundOf(i, 2, 2, planner.ReasonSteady)
+		r.Decided.Move = &report.Move{Move: planner.Move{From: planner.Prefill, To: planner.Decode, GPUs: 2, Phase: planner.Draining, StartedAt: r.At}}
+	}
+	second.Decided.Ended = &report.Move{Move: planner.Move{From: planner.Prefill, To: planner.Decode, GPUs: 2, Phase: planner.MoveDone, StartedAt: first.At}}
+	b.Add(first)
+	b.Add(second)
+	v, _ := b.one("team", "qwen")
+	begins := 0
+	for _, e := range v.events {
+		if strings.HasSuffix(e.what, "begins") {
+			begins++
+		}
+	}
+	if begins != 2 {
+		t.Errorf("%d moves are said to begin, want 2: %+v", begins, v.events)
+	}
+}
+
 // A time without rounds, and what is not known, are gaps in the lines.
 func TestGaps(t *testing.T) {
 	b := NewBoard()

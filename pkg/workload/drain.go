@@ -49,9 +49,10 @@ type Mark struct{ Key, Value string }
 // hookTimeout is how long one pod may take to answer: the next round asks again.
 const hookTimeout = 2 * time.Second
 
-// drainClient calls hooks. It follows no redirect: a pod speaks for itself only.
+// drainClient calls hooks. It follows no redirect, and goes through no proxy of
+// the environment: a pod speaks for itself only.
 func drainClient() *http.Client {
-	return &http.Client{Timeout: hookTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{Timeout: hookTimeout, Transport: &http.Transport{IdleConnTimeout: time.Minute}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // Drain tells the pods of replicas that go. done is true where all of them said

@@ -247,6 +247,17 @@ func started(made, placed, running, ready time.Duration) func(*corev1.Pod) {
 	}
 }
 
+// A node that had the weights a day ago may not have them any more, and is not kept in mind for ever.
+func TestNodesDoNotStayWarm(t *testing.T) {
+	const day = 24 * time.Hour
+	c := dynamoPD(t)
+	c.pod("prefill", "dynamo-pd-prefill-0", started(day+1000*time.Second, day+990*time.Second, day+930*time.Second, day+830*time.Second))
+	c.pod("prefill", "dynamo-pd-prefill-1", started(500*time.Second, 498*time.Second, 497*time.Second, 477*time.Second)) // the same node
+	if got := c.observe().Startup[prefill]; got.ColdLoad.Samples != 2 || got.WarmLoad.Samples != 0 {
+		t.Errorf("%d cold loads and %d warm ones, want 2 and none", got.ColdLoad.Samples, got.WarmLoad.Samples)
+	}
+}
+
 func TestPhasesOfAStart(t *testing.T) {
 	const s = time.Second
 	c := dynamoPD(t)

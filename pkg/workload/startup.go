@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -17,6 +18,10 @@ const keptStartups = 20
 // condition that changed later than that says nothing about the start.
 const longestBelieved = time.Hour
 
+// staysWarm is for how long a node counts as one that has the weights: they leave
+// the page cache at some time, and nodes come and go under new names.
+const staysWarm = 24 * time.Hour
+
 // startups measures, per role, the time from a replica's first pod to all its
 // pods ready, and its phases.
 type startups struct {
@@ -29,13 +34,13 @@ type startups struct {
 	seen, guessed []time.Duration
 
 	schedule, pull, cold, warm []time.Duration
-	// warmNodes are those on which a replica of the role was ready: the weights
-	// that it read there may still be in the page cache.
-	warmNodes map[string]bool
+	// warmNodes are those on which a replica of the role was ready, and when the
+	// last one was: the weights that it read there may still be in the page cache.
+	warmNodes map[string]time.Time
 }
 
 func newStartups() *startups {
-	return &startups{starting: map[types.UID]bool{}, counted: map[types.UID]bool{}, warmNodes: map[string]bool{}}
+	return &startups{starting: map[types.UID]bool{}, counted: map[types.UID]bool{}, warmNodes: map[string]time.Time{}}
 }
 
 // record takes note of the replicas of a role, in the order in which they
@@ -87,11 +92,13 @@ func (s *startups) recordPhases(r *replica, ready time.Time) {
 			continue
 		}
 		placed, running = later(placed, c.LastTransitionTime.Time), later(running, started)
-		warm = warm && s.warmNodes[pod.Spec.NodeName]
+		last, known := s.warmNodes[pod.Spec.NodeName]
+		warm = warm && known && ready.Sub(last) < staysWarm
 	}
 	for _, pod := range r.pods {
-		s.warmNodes[pod.Spec.NodeName] = true
+		s.warmNodes[pod.Spec.NodeName] = ready
 	}
+	maps.DeleteFunc(s.warmNodes, func(_ string, last time.Time) bool { return ready.Sub(last) >= staysWarm })
 	if !known || placed.Before(made) || running.Before(placed) || ready.Before(running) || ready.Sub(made) > longestBelieved {
 		return
 	}
