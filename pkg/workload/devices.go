@@ -150,7 +150,7 @@ func listAll[T any](ctx context.Context, w *Workload, now time.Time, kind schema
 	all := make([]T, len(list.Items))
 	for i := range list.Items {
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(list.Items[i].Object, &all[i]); err != nil {
-			return nil, false, nil // of another shape than is understood: what is free is not known
+			return nil, false, nil //nolint:nilerr // of another shape than is understood: what is free is not known
 		}
 	}
 	return all, true, nil
