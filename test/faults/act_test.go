@@ -120,7 +120,12 @@ func (w *world) begin(ctx context.Context, f *Fault) (end func(context.Context) 
 	case Edited:
 		return nil, w.edit(ctx, f.Role, f.N)
 	case RoleRecreated:
-		return func(ctx context.Context) error { return w.addRole(ctx, f.Role, f.N) }, w.removeRole(ctx, f.Role)
+		return func(ctx context.Context) error {
+			if err := w.collected(ctx, f.Role); err != nil {
+				return err
+			}
+			return w.addRole(ctx, f.Role, f.N)
+		}, w.removeRole(ctx, f.Role)
 	case AdapterAgain:
 		return nil, w.removeAdapter(ctx, f.Role)
 	case Silence:
@@ -218,6 +223,18 @@ func (w *world) addRole(ctx context.Context, name string, replicas int) error {
 		role.(map[string]any)["replicas"] = int64(replicas)
 		return append(roles, role)
 	})
+}
+
+// collected waits until all pods of a role that is gone were told to go. Kubernetes' garbage collector never tells them where
+// their owner is made again under its name before the collector's watch is back after an outage of the API server: to its cache
+// that is a change and no deletion. Such pods stay for good, whatever a controller of ours does.
+func (w *world) collected(ctx context.Context, role string) error {
+	return w.pods(ctx, func(pod *corev1.Pod) error {
+		if pod.DeletionTimestamp == nil {
+			return fmt.Errorf("pod %s of a role that is gone was not told to go yet", pod.Name)
+		}
+		return nil
+	}, client.MatchingLabels{rbgfake.LabelRoleName: role})
 }
 
 // keepFailing marks each pod of a role that starts as one that never will, until it is stopped. The template is left as it is:
