@@ -14,9 +14,9 @@ type Behavior struct {
 	// +kubebuilder:default="1m"
 	ScaleDownWindow Duration `json:"scaleDownWindow,omitzero"`
 	// headroomPercent is the demand beyond what is expected that replicas are held
-	// for. What demand may do within one start-up time that no forecast sees has to
-	// be met from it: more for bursty traffic, 0 for steady traffic. Below 0 the
-	// roles are sized for less than is expected.
+	// for, whatever the traffic did. On top of it each role holds what its own demand
+	// has risen by within a start-up time of late. Below 0 the roles are sized for
+	// less than is expected.
 	// +optional
 	// +kubebuilder:default=10
 	// +kubebuilder:validation:Minimum=-50
