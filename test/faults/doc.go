@@ -19,6 +19,10 @@
 //   - Once the faults have stopped, the counts become the planned ones and stay: those at which the planner, in a world without
 //     faults, rests from wherever it starts (planned.go). A deadlock is a sequence that never gets there.
 //
+// Kubernetes' own garbage collector may miss, in an outage of the API server, that an owner was deleted where one of the same
+// name was made since: to its cache that is a change. Pods that are left behind so are taken away when the faults have stopped
+// (collectMissed), and counted.
+//
 // # The witness
 //
 // history.go reads etcd itself: every version of every object in the order in which it was stored, across kinds, also while

@@ -157,7 +157,7 @@ func (s *suite) conclude(t *testing.T, reports []Report, took time.Duration) {
 	t.Helper()
 	kinds := map[Kind]int{}
 	var settled []time.Duration
-	bad, excused, writes := 0, 0, 0
+	bad, excused, writes, missed := 0, 0, 0, 0
 	for i := range reports {
 		r := &reports[i]
 		for _, step := range r.Sequence.Steps {
@@ -168,6 +168,7 @@ func (s *suite) conclude(t *testing.T, reports []Report, took time.Duration) {
 		settled = append(settled, r.Settled)
 		excused += r.Excused
 		writes += r.Writes
+		missed += r.Missed
 		if len(r.Violations) > 0 {
 			bad++
 		}
@@ -186,6 +187,6 @@ func (s *suite) conclude(t *testing.T, reports []Report, took time.Duration) {
 			}
 		}
 	}
-	t.Logf("%d sequences in %s, %d of them with violations; %d changes of a count, %d writes on their way when others took the GPUs; as planned after %s (median), %s at most",
-		len(reports), took.Round(time.Second), bad, writes, excused, settled[len(settled)/2].Round(100*time.Millisecond), settled[len(settled)-1].Round(100*time.Millisecond))
+	t.Logf("%d sequences in %s, %d of them with violations; %d changes of a count, %d writes on their way when others took the GPUs, %d pods left behind by the garbage collector; as planned after %s (median), %s at most",
+		len(reports), took.Round(time.Second), bad, writes, excused, missed, settled[len(settled)/2].Round(100*time.Millisecond), settled[len(settled)-1].Round(100*time.Millisecond))
 }

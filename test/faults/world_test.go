@@ -20,6 +20,7 @@ import (
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
 	"github.com/pdautoscaler/pdautoscaler/test/controlplane"
+	"github.com/pdautoscaler/pdautoscaler/test/gpuwatch"
 	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
 )
 
@@ -74,8 +75,9 @@ type world struct {
 	// role is what was taken out of the group, by name.
 	roles map[string]any
 
-	live *Judge // as far as seen
-	seen int
+	live   *Judge // as far as seen
+	seen   int
+	missed int // pods that the garbage collector missed
 }
 
 // Report is what became of a sequence.
@@ -85,6 +87,8 @@ type Report struct {
 	Violations []string
 	Excused    int
 	Writes     int
+	// Missed are pods that Kubernetes' garbage collector left behind after an outage.
+	Missed int
 	// Settled is how long it took from the end of the faults to the planned counts.
 	Settled time.Duration
 	// Trace is what happened, for people.
@@ -130,7 +134,7 @@ func (s *suite) play(ctx context.Context, sequence *Sequence) Report {
 		report.Violations = append(report.Violations, "the history is not whole: "+err.Error())
 	}
 	report.Violations = append(report.Violations, judge.Violations...)
-	report.Excused, report.Writes = judge.Excused, len(judge.Writes)
+	report.Excused, report.Writes, report.Missed = judge.Excused, len(judge.Writes), w.missed
 	report.Trace = w.trace(judge)
 	cancel()
 	w.hosts.runs.Wait()
@@ -324,8 +328,12 @@ func (w *world) settle(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	since := began
+	orphans := map[string]time.Time{}
 	for {
 		if err := w.look(); err != nil {
+			return 0, err
+		}
+		if err := w.collectMissed(ctx, orphans); err != nil {
 			return 0, err
 		}
 		wrong := w.live.resting(w.sequence.Planned)
@@ -338,6 +346,34 @@ func (w *world) settle(ctx context.Context) (time.Duration, error) {
 			return 0, fmt.Errorf("deadlock: not as planned %s after the last fault: %s", patience, wrong)
 		}
 	}
+}
+
+// missedAfter is how long a pod without its owner is left to Kubernetes' garbage collector.
+const missedAfter = 20 * time.Second
+
+// collectMissed tells pods to go whose owner is gone and that the collector has missed: an owner that is made again under its
+// name while the collector's watch is cut off by an outage of the API server is no deletion to it, and its old pods would stay
+// for good. That is an end of the outage, and none of the controller's business.
+func (w *world) collectMissed(ctx context.Context, since map[string]time.Time) error {
+	for name, p := range w.live.pods {
+		orphan := (p.State == gpuwatch.Starting || p.State == gpuwatch.Ready) && p.Role != "" && !w.live.living(&p)
+		first, known := since[name]
+		switch {
+		case !orphan:
+			delete(since, name)
+		case !known:
+			since[name] = time.Now()
+		case time.Since(first) > missedAfter:
+			delete(since, name)
+			w.note("the collector missed pod %s, whose owner is gone", name)
+			w.missed++
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
+			if err := w.try(ctx, func() error { return client.IgnoreNotFound(w.suite.client.Delete(ctx, pod)) }); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // clear takes the sequence's objects away.
