@@ -106,7 +106,7 @@ e2e-signals: ## Hold a real Prometheus against the pods it reads (needs the pack
 	PDAUTOSCALER_LONG=1 go test -count=1 -v -timeout 5m -run 'KeepToTheirCost|QueriesAreConstant' ./pkg/signals | grep -vE '^=== (RUN|PAUSE|CONT)'
 
 .PHONY: e2e-install
-e2e-install: control-plane ## Install the chart, play a load on its sample, lose the leader, upgrade, uninstall: about 6 minutes
+e2e-install: control-plane ## Install the chart, play a load on its sample, lose the leader, upgrade, uninstall: 3 to 6 minutes
 	PDAUTOSCALER_E2E=1 go test -count=1 -v -timeout 15m ./test/install | grep -vE '^=== (RUN|PAUSE|CONT)'
 
 RBG ?= stand-in
