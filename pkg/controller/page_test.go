@@ -32,7 +32,7 @@ type scene struct {
 
 // story is three quarters of an hour of a service that may hold 12 GPUs: quiet, long prompts, long answers that need the GPUs
 // of prefill, and a lull.
-var story = []scene{{6, 3, 2000, 200}, {14, 15, 3000, 180}, {16, 20, 400, 1100}, {8, 2, 1200, 200}}
+var story = []scene{{6, 3, 2000, 200}, {14, 13, 3000, 180}, {16, 17, 400, 1100}, {8, 2, 1200, 200}}
 
 // play plays scenes, a round every 10 s; replicas take a minute to come and half of one to go. What the clients see follows
 // from what the planner's model says of the replicas that are ready, with some noise.
