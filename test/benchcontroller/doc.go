@@ -11,5 +11,6 @@
 //
 // Printed are the times of a round and how late rounds begin, from the controller's own histograms, the rounds per second,
 // the memory at its highest (VmHWM) and the processor time. The bars: a p99 of both up to 1 s, under 300 MB, and no service that
-// gets fewer rounds than its interval promises. The control plane and the pages of all pods run on the same machine.
+// gets fewer rounds than its interval promises. Measured is from an interval after every service was decided for, which is
+// printed for itself: at its start a controller sees all of them at once. The control plane and the pages of all pods run on the same machine.
 package benchcontroller
