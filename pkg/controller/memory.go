@@ -2,17 +2,19 @@ package controller
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
+	"github.com/pdautoscaler/pdautoscaler/pkg/forecast"
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
 
 // restore returns the memory that a controller starts with: the running move,
-// the caps and the times of the last changes as the status has them, and empty
-// windows that begin now, so that nothing goes down before a whole one was seen.
+// the caps, the surges and the times of the last changes as the status has them,
+// and empty windows that begin now, so that nothing goes down before a whole one was seen.
 //
 // A move is only taken up where the spec is still the one it was made for;
 // without it the planner sees free GPUs and a role that needs them. The text
@@ -21,8 +23,8 @@ func restore(pda *v1alpha1.PDAutoscaler, now time.Time) (m planner.Memory, dropp
 	status := &pda.Status
 	m = planner.Memory{
 		Version: planner.RecordVersion, Since: now, LastAt: now,
-		Prefill:       restoreRole(&status.Memory.Prefill),
-		Decode:        restoreRole(&status.Memory.Decode),
+		Prefill:       restoreRole(&status.Memory.Prefill, now),
+		Decode:        restoreRole(&status.Memory.Decode, now),
 		MoveNotBefore: timeOf(status.Memory.MoveNotBefore),
 	}
 	move := status.Move
@@ -78,13 +80,16 @@ func isMove(m *v1alpha1.MoveStatus) bool {
 		m.DonorAfter >= 0 && m.DonorBefore >= m.DonorAfter && m.ReceiverBefore >= 0 && m.ReceiverAfter >= m.ReceiverBefore
 }
 
-func restoreRole(s *v1alpha1.RoleMemoryStatus) planner.RoleMemory {
+func restoreRole(s *v1alpha1.RoleMemoryStatus, now time.Time) planner.RoleMemory {
 	m := planner.RoleMemory{
 		LastUp: timeOf(s.LastUp), LastDown: timeOf(s.LastDown),
 		CappedUntil: timeOf(s.CappedUntil), CapSeconds: seconds(s.CapTime), QuietUntil: timeOf(s.QuietUntil),
 	}
 	if s.CappedAt != nil {
 		m.CappedAt = int(*s.CappedAt)
+	}
+	if s.Surge != nil {
+		m.Rises = []forecast.Rise{{From: now, Amount: float64(s.Surge.TokensPerSecond), Share: float64(s.Surge.Percent) / 100}}
 	}
 	return m
 }
@@ -120,8 +125,14 @@ func roleMemoryStatus(m *planner.RoleMemory) v1alpha1.RoleMemoryStatus {
 		s.CappedAt, s.CappedUntil = new(int32(m.CappedAt)), microTime(m.CappedUntil)
 		s.CapTime = v1alpha1.Every(m.CapSeconds.Duration())
 	}
+	if tokens, share := forecast.Usual(m.Rises); tokens > 0 && share > 0 {
+		s.Surge = &v1alpha1.SurgeStatus{TokensPerSecond: int64(min(math.Ceil(tokens), mostSurgeTokens)), Percent: int32(min(math.Ceil(100*share-1e-9), mostSurgePercent))}
+	}
 	return s
 }
+
+// Beyond these a rise says nothing more: it counts for at most half of the demand.
+const mostSurgeTokens, mostSurgePercent = 1e9, 10_000
 
 func timeOf(t *metav1.MicroTime) time.Time {
 	if t == nil {
@@ -162,10 +173,10 @@ func remember(before, after planner.Memory, d *planner.Decision, did carried) pl
 	return after
 }
 
-// undone keeps what a role was seen to need, and by how much it rose, and forgets what was decided for it.
+// undone keeps what was seen of a role, and forgets what was decided for it.
 func undone(before, after planner.RoleMemory, now time.Time) planner.RoleMemory {
 	kept := before
-	kept.Needs, kept.Rises, kept.BreachSince = after.Needs, after.Rises, after.BreachSince
+	kept.Needs, kept.Rises, kept.BreachSince, kept.MissingSince = after.Needs, after.Rises, after.BreachSince, after.MissingSince
 	if after.BreachSince.Equal(now) && !before.BreachSince.IsZero() {
 		kept.BreachSince = before.BreachSince // a breach is used up by the replica that it adds
 	}

@@ -47,12 +47,12 @@ func (c *Reconciler) persist(ctx context.Context, r *round) bool {
 }
 
 // intent is the part of a status that must be on record before replica counts
-// are written. When a role last changed is not: it only spaces decisions out.
+// are written. When a role last changed is not, nor how far its demand rose: neither is of this decision.
 func intent(s *v1alpha1.PDAutoscalerStatus) v1alpha1.PDAutoscalerStatus {
 	memory := s.Memory
 	memory.Version = 0 // it goes with what it is the version of
 	for _, role := range []*v1alpha1.RoleMemoryStatus{&memory.Prefill, &memory.Decode} {
-		role.LastUp, role.LastDown, role.QuietUntil = nil, nil, nil
+		role.LastUp, role.LastDown, role.QuietUntil, role.Surge = nil, nil, nil, nil
 	}
 	return v1alpha1.PDAutoscalerStatus{Move: s.Move, Memory: memory, Drains: s.Drains}
 }

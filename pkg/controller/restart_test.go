@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
+	"github.com/pdautoscaler/pdautoscaler/pkg/forecast"
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
 
@@ -189,6 +190,7 @@ func TestMoveThatDoesNotFitIsDropped(t *testing.T) {
 // What a restart needs survives the way through the status exactly.
 func TestMemorySurvivesTheStatus(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
+		now := start.Add(time.Hour)
 		moment := func(name string) time.Time {
 			if rapid.Bool().Draw(t, name+" set") {
 				return start.Add(time.Duration(rapid.Int64Range(-1e9, 1e9).Draw(t, name)) * time.Microsecond)
@@ -201,9 +203,11 @@ func TestMemorySurvivesTheStatus(t *testing.T) {
 				m.CappedAt = rapid.IntRange(0, 100).Draw(t, name+" cap")
 				m.CapSeconds = planner.Seconds(rapid.IntRange(0, 3600).Draw(t, name+" length"))
 			}
+			if percent := rapid.IntRange(0, 500).Draw(t, name+" rise"); percent > 0 {
+				m.Rises = []forecast.Rise{{From: now, Amount: float64(rapid.IntRange(1, 1e6).Draw(t, name+" tokens")), Share: float64(percent) / 100}}
+			}
 			return m
 		}
-		now := start.Add(time.Hour)
 		m := planner.Memory{Version: planner.RecordVersion, Since: now, LastAt: now, Prefill: roleMemory("prefill"), Decode: roleMemory("decode"), MoveNotBefore: moment("not before")}
 		if rapid.Bool().Draw(t, "moving") {
 			after := rapid.IntRange(0, 50).Draw(t, "donor after")
@@ -223,13 +227,35 @@ func TestMemorySurvivesTheStatus(t *testing.T) {
 	})
 }
 
+// Of many rises the one that is usual survives, never as less than it was.
+func TestUsualRiseSurvivesTheStatus(t *testing.T) {
+	m := planner.Memory{Prefill: planner.RoleMemory{Rises: []forecast.Rise{{Amount: 900, Share: 9}}}}
+	for range 9 {
+		m.Prefill.Rises = append(m.Prefill.Rises, forecast.Rise{Amount: 100.4, Share: 0.251})
+	}
+	for range 9 {
+		m.Decode.Rises = append(m.Decode.Rises, forecast.Rise{})
+	}
+	pda := example()
+	pda.Status.Memory = memoryStatus(&m)
+	got, _ := restore(pda, start)
+	if diff := cmp.Diff([]forecast.Rise{{From: start, Amount: 900, Share: 9}}, got.Prefill.Rises); diff != "" || got.Decode.Rises != nil {
+		t.Errorf("decode has %v; prefill (-want +got):\n%s", got.Decode.Rises, diff)
+	}
+	m.Prefill.Rises = append(m.Prefill.Rises, forecast.Rise{Amount: 100.4, Share: 0.251})
+	pda.Status.Memory = memoryStatus(&m)
+	if got, _ = restore(pda, start); cmp.Diff([]forecast.Rise{{From: start, Amount: 101, Share: 0.26}}, got.Prefill.Rises) != "" {
+		t.Errorf("prefill has %v", got.Prefill.Rises)
+	}
+}
+
 // A decision that was not carried out leaves no trace but what was seen.
 func TestRememberTakesBack(t *testing.T) {
 	earlier := start.Add(-time.Hour)
 	before := planner.Memory{Prefill: planner.RoleMemory{LastUp: earlier, BreachSince: earlier}, Decode: planner.RoleMemory{LastUp: earlier}}
 	after := before
 	needs := []planner.Need{{From: start, To: start, Replicas: 3}}
-	after.Prefill = planner.RoleMemory{LastUp: start, Needs: needs, BreachSince: start, QuietUntil: start.Add(time.Minute), CappedAt: 2, CappedUntil: start.Add(time.Minute), CapSeconds: 60}
+	after.Prefill = planner.RoleMemory{LastUp: start, Needs: needs, MissingSince: start, BreachSince: start, QuietUntil: start.Add(time.Minute), CappedAt: 2, CappedUntil: start.Add(time.Minute), CapSeconds: 60}
 	after.Decode = planner.RoleMemory{LastUp: start, Needs: needs}
 	after.Move, after.MoveNotBefore = &planner.Move{}, start
 	d := planner.Decision{At: start, Prefill: planner.RoleDecision{From: 2, To: 3}, Decode: planner.RoleDecision{From: 1, To: 2}}
@@ -239,12 +265,12 @@ func TestRememberTakesBack(t *testing.T) {
 		t.Errorf("all was carried out (-want +got):\n%s", diff)
 	}
 	want := before
-	want.Prefill.Needs, want.Decode.Needs = needs, needs
+	want.Prefill.Needs, want.Decode.Needs, want.Prefill.MissingSince = needs, needs, start
 	if diff := cmp.Diff(want, remember(before, after, &d, carried{})); diff != "" {
 		t.Errorf("nothing was carried out (-want +got):\n%s", diff)
 	}
 	want = after
-	want.Prefill = planner.RoleMemory{LastUp: earlier, BreachSince: earlier, Needs: needs}
+	want.Prefill = planner.RoleMemory{LastUp: earlier, MissingSince: start, BreachSince: earlier, Needs: needs}
 	if diff := cmp.Diff(want, remember(before, after, &d, carried{true, map[planner.Role]bool{planner.Decode: true}})); diff != "" {
 		t.Errorf("prefill was not written (-want +got):\n%s", diff)
 	}

@@ -84,9 +84,13 @@ func Surge(rises []Rise, demand float64) float64 {
 	if len(rises) == 0 || !(demand > 0) {
 		return 0
 	}
-	amount := usually(rises, func(r Rise) float64 { return r.Amount })
-	share := usually(rises, func(r Rise) float64 { return r.Share })
+	amount, share := Usual(rises)
 	return max(0, min(amount, share*demand, mostSurge*demand))
+}
+
+// Usual is the amount and the share that nine in ten of the rises do not exceed.
+func Usual(rises []Rise) (amount, share float64) {
+	return usually(rises, func(r Rise) float64 { return r.Amount }), usually(rises, func(r Rise) float64 { return r.Share })
 }
 
 // usually is the value that so many of the rises do not exceed.

@@ -401,6 +401,22 @@ type RoleMemoryStatus struct {
 	// quietUntil holds back the way down after a replica was added for a missed objective.
 	// +optional
 	QuietUntil *metav1.MicroTime `json:"quietUntil,omitempty"`
+	// surge is by how much the role's demand usually rose beyond what was expected
+	// within a start-up time. A controller that starts begins with it, and learns anew.
+	// +optional
+	Surge *SurgeStatus `json:"surge,omitempty"`
+}
+
+// SurgeStatus is a rise of demand.
+type SurgeStatus struct {
+	// tokensPerSecond are prompt tokens of prefill, generated tokens of decode.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	TokensPerSecond int64 `json:"tokensPerSecond"`
+	// percent of what was expected.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Percent int32 `json:"percent"`
 }
 
 // DecisionStatus is one decision that changed something.
