@@ -14,8 +14,8 @@ CASES ?= 1000
 LONG_CASES ?= 10000
 # Suites that take minutes: the stand-in held to RBG, random faults, many services. test-long runs them.
 SUITES := ./test/conformance ./test/faults ./test/benchcontroller
-# Packages at a time: those with a control plane wait more than they work.
-AT_ONCE ?= 4
+# Packages at a time, of those with property tests and of the others: those with a control plane wait more than they work.
+AT_ONCE ?= 2
 
 .PHONY: help
 help: ## List the targets
@@ -36,8 +36,9 @@ demo: ## Watch the autoscaler at work on this machine, about 4 minutes
 
 .PHONY: test
 test: control-plane ## Unit, property (1,000 cases a rule) and control-plane tests
-	go test -p $(AT_ONCE) -shuffle=on -timeout 20m $(filter-out $(SUITES),$(OTHERS))
-	go test -p $(AT_ONCE) -shuffle=on -timeout 20m $(PROPERTY) -rapid.checks=$(CASES)
+	@go test -p $(AT_ONCE) -shuffle=on -timeout 20m $(filter-out $(SUITES),$(OTHERS)) & others=$$!; \
+	rules=0; go test -p $(AT_ONCE) -shuffle=on -timeout 20m $(PROPERTY) -rapid.checks=$(CASES) || rules=$$?; \
+	wait $$others && exit $$rules
 
 .PHONY: test-tools
 test-tools: ## The tests of what packs images and archives, which are modules of their own
