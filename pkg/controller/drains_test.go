@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
@@ -51,6 +52,30 @@ func TestDrainBeforeAReplicaGoes(t *testing.T) {
 		}
 		if n := w.countEvents("Normal ScaledDown: prefill to 1.; prefill-2 goes"); n != 1 {
 			t.Errorf("nobody says who went: %q", w.events)
+		}
+	})
+	t.Run("taken back when the resource is deleted", func(t *testing.T) {
+		w := newWorld(t, example(withHook))
+		w.decide = scaleTo(1, 1)
+		w.rounds(1)
+		w.service.refuseDrain = errors.New("conflict")
+		if err := w.api.Delete(t.Context(), w.resource()); err != nil {
+			t.Fatal(err)
+		}
+		w.log = nil
+		w.rounds(2)
+		if len(w.resource().Finalizers) == 0 {
+			t.Fatal("it is gone, and prefill-2 has not heard that it stays")
+		}
+		w.service.refuseDrain = nil
+		if _, err := w.controller.Reconcile(t.Context(), reconcile.Request{NamespacedName: w.key}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(w.log); n < 3 || w.log[n-2] != "undrain prefill-2" && w.log[n-1] != "undrain prefill-2" {
+			t.Errorf("what was done: %q", w.log)
+		}
+		if err := w.api.Get(t.Context(), w.key, &v1alpha1.PDAutoscaler{}); !apierrors.IsNotFound(err) {
+			t.Errorf("it is still there: %v", err)
 		}
 	})
 	t.Run("until it is done", func(t *testing.T) {

@@ -78,7 +78,7 @@ func (c *Reconciler) finish(ctx context.Context, request reconcile.Request, pda 
 		}
 		log.Info("scaled", "role", step.role, "from", step.from, "to", step.to, "why", step.why)
 	}
-	if !step.done {
+	if !step.done || r.owesWord() {
 		return reconcile.Result{RequeueAfter: r.interval()}, nil
 	}
 	r.foreign = ""
@@ -91,6 +91,16 @@ func (c *Reconciler) finish(ctx context.Context, request reconcile.Request, pda 
 		c.forget(request)
 	}
 	return reconcile.Result{}, nil
+}
+
+// owesWord reports whether a replica that stays still believes that it goes: the
+// routers that watch it would send it nothing more, and nobody would know why. It
+// is told again for as long as a drain may take.
+func (r *round) owesWord() bool {
+	if r.hookError == nil || len(r.drains) == 0 {
+		return false
+	}
+	return r.now.Sub(r.base.DeletionTimestamp.Time) <= r.pda.Spec.Rebalance.DrainTimeout.Duration
 }
 
 // ending is one step of a move that is only to be ended: at most one write.
