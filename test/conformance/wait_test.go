@@ -143,5 +143,26 @@ func (t *trial) stays(what string, check func() error) {
 	}
 }
 
+// settles waits until a check goes on passing, where what was written before may pass it by for a moment.
+func (t *trial) settles(what string, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(t.timeout)
+	for {
+		t.eventually(what, check)
+		err := t.within(t.settle, func() error {
+			if check() == nil {
+				return errStill
+			}
+			return nil // it passed for a moment only
+		})
+		switch {
+		case err != nil:
+			return
+		case time.Now().After(deadline):
+			t.Fatalf("waited %s for %s to stay: %v\n%s", t.timeout, what, check(), t.describe())
+		}
+	}
+}
+
 // errStill keeps a wait going while nothing has changed.
 var errStill = errors.New("as it was")
