@@ -24,6 +24,8 @@ const (
 	exitUsage = 2
 	// exitCluster: the cluster or the controller did not give what was asked for.
 	exitCluster = 3
+	// exitInterrupted is what a shell says of a program that SIGINT ended.
+	exitInterrupted = 130
 )
 
 // environment is what a command has of the world around it.
@@ -69,6 +71,10 @@ func run(ctx context.Context, args []string, env environment) int {
 	if err == nil {
 		return exitDone
 	}
+	if ctx.Err() != nil {
+		fmt.Fprintf(env.stderr, "%s: interrupted\n", cmd.CommandPath())
+		return exitInterrupted
+	}
 	code := exitUsage
 	if e, ok := errors.AsType[*exitError](err); ok {
 		if code = e.code; e.err == nil {
@@ -90,7 +96,8 @@ Exit codes:
   0  done
   1  the answer is no: a replayed decision differs, no plan meets the objectives, a service has a fault
   2  a flag, an argument or a file is wrong
-  3  the cluster or the controller did not give what was asked for`,
+  3  the cluster or the controller did not give what was asked for
+  130  interrupted`,
 		Version:       version,
 		Args:          noArguments,
 		SilenceUsage:  true,

@@ -91,15 +91,19 @@ Exit codes: 0 simulated; 2 a flag, the scenario or a file that it names is wrong
 		for _, note := range s.Traffic.Notes {
 			fmt.Fprintln(env.stderr, "traffic: "+note)
 		}
+		progress := newProgress(env)
+		s.OnProgress = progress.simulation
 		var result *scenario.Report
-		if err := o.withRequests(func(onEnd func(string, des.Record)) (err error) {
+		err = o.withRequests(func(onEnd func(string, des.Record)) (err error) {
 			if o.frontier {
 				result, err = s.Frontier(cmd.Context(), time.Now, o.target.value)
 				return err
 			}
 			result, err = s.Run(cmd.Context(), time.Now, onEnd)
 			return err
-		}); err != nil {
+		})
+		progress.end()
+		if err != nil {
 			return usageError("%w", err)
 		}
 		if err := o.draw(s, result); err != nil {

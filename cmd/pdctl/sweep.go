@@ -9,7 +9,6 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/pdautoscaler/pdautoscaler/sim/report"
 	"github.com/pdautoscaler/pdautoscaler/sim/scenario"
@@ -107,7 +106,8 @@ func (o *simulateOptions) runSweep(cmd *cobra.Command, env environment, output *
 		_, err = env.stdout.Write(manifest)
 		return err
 	}
-	run := scenario.SweepOptions{Options: options, Of: 1, Done: progress(env.stderr)}
+	progress := newProgress(env)
+	run := scenario.SweepOptions{Options: options, Of: 1, Done: progress.sweep}
 	if o.frontier {
 		run.Target = o.target.value
 	}
@@ -123,6 +123,7 @@ func (o *simulateOptions) runSweep(cmd *cobra.Command, env environment, output *
 		}
 	}
 	shard, err := s.Run(cmd.Context(), run)
+	progress.end()
 	if err != nil {
 		return usageError("%w", err)
 	}
@@ -145,20 +146,6 @@ func (o *simulateOptions) drawSweep(text, name string, r *scenario.SweepReport) 
 		return nil
 	}
 	return writeFile(o.report, func(w io.Writer) error { return report.WriteSweep(w, text, name, r) })
-}
-
-// progress says on a terminal how far a sweep is.
-func progress(w io.Writer) func(done, of int) {
-	file, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return nil
-	}
-	return func(done, of int) {
-		fmt.Fprintf(w, "\r%d of %d simulations", done, of)
-		if done == of {
-			fmt.Fprint(w, "\r\x1b[K")
-		}
-	}
 }
 
 func newMerge(env environment) *cobra.Command {

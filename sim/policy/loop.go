@@ -18,6 +18,8 @@ type Run struct {
 	Setup    *Setup
 	// Unlimited leaves counts as the policy gives them: the planner keeps its own limits.
 	Unlimited bool
+	// OnRound is called at each scrape and decision; its error ends the run. It may be nil.
+	OnRound func(at time.Duration) error
 }
 
 // settleTime is how long after the end of the traffic requests may still end. Counts do not change then.
@@ -106,6 +108,11 @@ func Play(r Run, p Policy) (Result, error) {
 			break
 		}
 		e.Advance(now)
+		if r.OnRound != nil {
+			if err := r.OnRound(now); err != nil {
+				return Result{}, err
+			}
+		}
 		if now == nextScrape {
 			m.scrape(e)
 			nextScrape += m.cfg.Scrape

@@ -30,6 +30,8 @@ type Scenario struct {
 	Policies []string
 	// Timelines says that reports are to have time lines.
 	Timelines bool
+	// OnProgress is told how far it is, many times a second, one call at a time. It may be nil.
+	OnProgress func(Progress)
 }
 
 // Options change a file from outside.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -36,7 +37,7 @@ func (s *Scenario) Frontier(ctx context.Context, now func() time.Time, target fl
 	t := tuner{scenario: s, ctx: ctx, now: now, target: target}
 	for _, name := range s.Policies {
 		var err error
-		t.best, t.points = nil, nil
+		t.best, t.points, t.tuned, t.played = nil, nil, name, 0
 		if name != "static" {
 			err = t.sweep(name)
 		}
@@ -97,6 +98,10 @@ type tuner struct {
 	points   []Point
 	requests uint64
 	spent    time.Duration
+
+	mu     sync.Mutex
+	tuned  string // the policy that is tuned
+	played int    // settings of it; trials run at once
 }
 
 // trial is one setting, and what came of it.
@@ -115,13 +120,25 @@ func (t *tuner) play(r *trial) (err error) {
 	}
 	r.scenario.Timelines = false // of the chosen setting alone
 	started := t.now()
-	if r.report, err = r.scenario.play(r.name, nil); err != nil {
+	if r.report, err = r.scenario.play(t.ctx, r.name, nil, nil); err != nil {
 		return err
 	}
 	r.spent = t.now().Sub(started)
+	t.tell()
 	r.point.Attainment, r.point.GPUHours = r.report.Attainment, r.report.GPUHours
 	r.report.Knob = r.point.Knob
 	return nil
+}
+
+// tell says that one more setting was played.
+func (t *tuner) tell() {
+	if t.scenario.OnProgress == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.played++
+	t.scenario.OnProgress(Progress{Policy: t.tuned, Settings: t.played})
 }
 
 // keep remembers the setting, and whether it is the best so far.
@@ -140,7 +157,7 @@ func (t *tuner) record() error {
 		return nil
 	}
 	t.chosen.Timelines = true
-	r, err := t.chosen.play(t.policy, nil)
+	r, err := t.chosen.play(t.ctx, t.policy, nil, nil)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func TestFrontierFindsTheCheapest(t *testing.T) {
 			one := *s
 			one.Setup.Start = policy.Counts{Prefill: p, Decode: d}
 			one.Engine.Prefill.Replicas, one.Engine.Decode.Replicas = p, d
-			r, err := one.play("static", nil)
+			r, err := one.play(t.Context(), "static", nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,7 +104,7 @@ func TestFrontierKeepsTheBudget(t *testing.T) {
 	for _, c := range []policy.Counts{{Prefill: 1, Decode: 2}, {Prefill: 2, Decode: 1}} {
 		one := *s
 		one.Setup.Start, one.Engine.Prefill.Replicas, one.Engine.Decode.Replicas = c, c.Prefill, c.Decode
-		r, err := one.play("static", nil)
+		r, err := one.play(t.Context(), "static", nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -73,6 +73,15 @@ type SimulationReport struct {
 	RequestsPerSecond float64 `json:"requestsPerSecond"`
 }
 
+// Progress is how far a scenario is.
+type Progress struct {
+	Policy string
+	// Played is how much of its traffic the policy has played, Of how long that lasts; both are 0 while a policy is tuned.
+	Played, Of time.Duration
+	// Settings is how many of its settings were played, while a policy is tuned.
+	Settings int
+}
+
 // EqualAttainment is by how much less than the oracle's an attainment still counts as equal.
 const EqualAttainment = 0.005
 
@@ -87,7 +96,7 @@ func (s *Scenario) Run(ctx context.Context, now func() time.Time, onEnd func(pol
 			return nil, err
 		}
 		started := now()
-		r, err := s.play(name, onEnd)
+		r, err := s.play(ctx, name, onEnd, s.OnProgress)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", s.Name, name, err)
 		}
@@ -112,7 +121,8 @@ func (s *Scenario) finish(report *Report, requests uint64, spent time.Duration) 
 	}
 }
 
-func (s *Scenario) play(name string, onEnd func(string, des.Record)) (PolicyReport, error) {
+// play simulates one policy. It ends early with the context.
+func (s *Scenario) play(ctx context.Context, name string, onEnd func(string, des.Record), onProgress func(Progress)) (PolicyReport, error) {
 	p, err := policy.New(name, &s.Setup)
 	if err != nil {
 		return PolicyReport{}, err
@@ -127,8 +137,14 @@ func (s *Scenario) play(name string, onEnd func(string, des.Record)) (PolicyRepo
 		recorder = newRecorder(s)
 		p = recorder.watch(&engine, p)
 	}
+	onRound := func(at time.Duration) error {
+		if onProgress != nil {
+			onProgress(Progress{Policy: name, Played: at, Of: s.Traffic.Duration()})
+		}
+		return ctx.Err()
+	}
 	r, err := policy.Play(policy.Run{Engine: engine, Source: s.Traffic.Source(), Duration: s.Traffic.Duration(), Readings: s.Readings,
-		Setup: &s.Setup, Unlimited: name == "pdautoscaler"}, p)
+		Setup: &s.Setup, Unlimited: name == "pdautoscaler", OnRound: onRound}, p)
 	if err != nil {
 		return PolicyReport{}, err
 	}
