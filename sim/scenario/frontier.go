@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -211,108 +210,6 @@ func (t *tuner) settings(name string, knobs []float64) error {
 	}
 	for i := range trials {
 		t.keep(&trials[i])
-	}
-	return nil
-}
-
-// pairs finds the cheapest static pair. Each role's least count is found with the other at its most, by bisection; from there
-// the role that gains more is raised until the target is reached. Pairs beyond the budget are not tried.
-func (t *tuner) pairs() error {
-	spec := &t.scenario.Setup.Spec
-	most := func(role, other int, budget int) int {
-		if budget == 0 {
-			return role
-		}
-		return max(1, min(role, (budget-other)))
-	}
-	p, d := spec.Prefill.GPUsPerReplica, spec.Decode.GPUsPerReplica
-	topPrefill := most(spec.Prefill.Max*p, spec.Decode.Min*d, spec.BudgetGPUs) / p
-	topDecode := most(spec.Decode.Max*d, spec.Prefill.Min*p, spec.BudgetGPUs) / d
-	fits := func(c policy.Counts) bool {
-		return spec.BudgetGPUs == 0 || c.Prefill*p+c.Decode*d <= spec.BudgetGPUs
-	}
-	before, points := t.best, len(t.points)
-	seen := map[policy.Counts]float64{}
-	try := func(c policy.Counts) (float64, error) {
-		if v, ok := seen[c]; ok {
-			return v, nil
-		}
-		s := *t.scenario
-		s.Setup.Start = c
-		s.Engine.Prefill.Replicas, s.Engine.Decode.Replicas = c.Prefill, c.Decode
-		s.Setup.Spec.BudgetGPUs = 0 // the pair itself fits
-		one := trial{name: "static", scenario: s, point: Point{Start: &c}}
-		if err := t.play(&one); err != nil {
-			return 0, err
-		}
-		t.keep(&one)
-		seen[c] = one.report.Attainment
-		return one.report.Attainment, nil
-	}
-	// With the other role unlimited by the budget, the least that could do.
-	least := func(low, high int, at func(int) policy.Counts) (int, error) {
-		for low < high {
-			middle := (low + high) / 2
-			v, err := try(at(middle))
-			if err != nil {
-				return 0, err
-			}
-			if v >= t.target {
-				high = middle
-			} else {
-				low = middle + 1
-			}
-		}
-		return low, nil
-	}
-	prefill, err := least(max(1, spec.Prefill.Min), topPrefill, func(n int) policy.Counts { return policy.Counts{Prefill: n, Decode: spec.Decode.Max} })
-	if err != nil {
-		return err
-	}
-	decode, err := least(max(1, spec.Decode.Min), topDecode, func(n int) policy.Counts { return policy.Counts{Prefill: spec.Prefill.Max, Decode: n} })
-	if err != nil {
-		return err
-	}
-	// The pairs so far may not fit the budget: those that do are tried again.
-	t.best, t.points = before, t.points[:points]
-	clear(seen)
-	if c := (policy.Counts{Prefill: prefill, Decode: decode}); !fits(c) {
-		return t.edge(try)
-	}
-	for c := (policy.Counts{Prefill: prefill, Decode: decode}); ; {
-		v, err := try(c)
-		if err != nil || v >= t.target {
-			return err
-		}
-		more := []policy.Counts{{Prefill: c.Prefill + 1, Decode: c.Decode}, {Prefill: c.Prefill, Decode: c.Decode + 1}}
-		more = slices.DeleteFunc(more, func(c policy.Counts) bool {
-			return c.Prefill > spec.Prefill.Max || c.Decode > spec.Decode.Max || !fits(c)
-		})
-		if len(more) == 0 {
-			return nil
-		}
-		gains := map[policy.Counts]float64{}
-		for _, m := range more {
-			if gains[m], err = try(m); err != nil {
-				return err
-			}
-		}
-		c = slices.MaxFunc(more, func(a, b policy.Counts) int { return cmp.Compare(gains[a], gains[b]) })
-	}
-}
-
-// edge tries the pairs that fill the budget: where the least of both roles does not fit, no pair reaches the target, and
-// more replicas of one role are fewer of the other.
-func (t *tuner) edge(try func(policy.Counts) (float64, error)) error {
-	spec := &t.scenario.Setup.Spec
-	for prefill := max(1, spec.Prefill.Min); prefill <= spec.Prefill.Max; prefill++ {
-		decode := min(spec.Decode.Max, (spec.BudgetGPUs-prefill*spec.Prefill.GPUsPerReplica)/spec.Decode.GPUsPerReplica)
-		if decode < max(1, spec.Decode.Min) {
-			break
-		}
-		if _, err := try(policy.Counts{Prefill: prefill, Decode: decode}); err != nil {
-			return err
-		}
 	}
 	return nil
 }
