@@ -76,6 +76,23 @@ func (p *Plans) list(ctx context.Context, namespace string) ([]*v1alpha1.PDAutos
 	return pdas, nil
 }
 
+// among returns the resources that a selector may match. Most name one, and every
+// HPA of the namespace asks: then only that one is read.
+func (p *Plans) among(ctx context.Context, namespace string, selector labels.Selector) ([]*v1alpha1.PDAutoscaler, error) {
+	name, named := selector.RequiresExactMatch(LabelAutoscaler)
+	if !named || name == "" {
+		return p.list(ctx, namespace)
+	}
+	pda, err := p.get(ctx, client.ObjectKey{Namespace: namespace, Name: name})
+	if refused := new(refusedError); errors.As(err, &refused) {
+		return nil, nil // no series; pick says what is allowed
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []*v1alpha1.PDAutoscaler{pda}, nil
+}
+
 // get returns one resource.
 func (p *Plans) get(ctx context.Context, key client.ObjectKey) (*v1alpha1.PDAutoscaler, error) {
 	pda := &v1alpha1.PDAutoscaler{}
@@ -152,7 +169,7 @@ func (p *Plans) answerIn(ctx context.Context, namespace, name string, selector l
 	if err != nil {
 		return series{}, answer{}, err
 	}
-	pdas, err := p.list(ctx, namespace)
+	pdas, err := p.among(ctx, namespace, selector)
 	if err != nil {
 		return series{}, answer{}, err
 	}
