@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -18,9 +19,17 @@ import (
 )
 
 // drain is a scale-down whose replicas were told that they go and did not go yet.
+// What they were told, and how, is taken back as it was said: the spec may say
+// something else by then, or nothing.
 type drain struct {
 	replicas []string
 	since    time.Time
+	how      *v1alpha1.DrainHook // nil where that is not known
+}
+
+// is reports whether these replicas were told so before.
+func (d drain) is(replicas []string, how *v1alpha1.DrainHook) bool {
+	return slices.Equal(slices.Sorted(slices.Values(d.replicas)), slices.Sorted(slices.Values(replicas))) && equality.Semantic.DeepEqual(d.how, how)
 }
 
 // loads reads how busy each replica is; a Collector may have it.
@@ -67,11 +76,18 @@ func (r *round) orderVictims() {
 	}
 }
 
-// hook is how replicas are told, false where they are not.
-func (r *round) hook() (workload.Hook, bool) {
-	d := r.pda.Spec.Behavior.Drain
+// hookOf is how replicas are told by the present spec, nil where they are not.
+func hookOf(pda *v1alpha1.PDAutoscaler) *v1alpha1.DrainHook {
+	if d := pda.Spec.Behavior.Drain; d != nil {
+		return d.DrainHook.DeepCopy()
+	}
+	return nil
+}
+
+// workloadHook is how pkg/workload tells them; of nil, one that says nothing.
+func workloadHook(d *v1alpha1.DrainHook) workload.Hook {
 	if d == nil {
-		return workload.Hook{}, false
+		return workload.Hook{}
 	}
 	mark := func(m *v1alpha1.PodMark) *workload.Mark {
 		if m == nil {
@@ -83,7 +99,7 @@ func (r *round) hook() (workload.Hook, bool) {
 	if d.HTTP != nil {
 		h.HTTP = &workload.HTTPHook{Method: d.HTTP.Method, Port: d.HTTP.Port, Path: d.HTTP.Path, CancelPath: d.HTTP.CancelPath}
 	}
-	return h, true
+	return h
 }
 
 // planDrains works out which replicas are to be drained after this decision,
@@ -94,22 +110,19 @@ func (r *round) planDrains() {
 		maps.Copy(r.drains, r.svc.drains)
 		return
 	}
-	hook, hooked := r.hook()
-	if hooked {
-		r.svc.hook = hook
-	}
+	how := hookOf(r.pda)
 	for _, role := range roles {
 		var victims []string
-		if d := r.decision(); r.auto() && hooked && roleDecision(d, role).To < roleDecision(d, role).From {
+		if d := r.decision(); r.auto() && how != nil && roleDecision(d, role).To < roleDecision(d, role).From {
 			victims = r.serving(role, workload.Victims(pool(r.seen, role), roleDecision(d, role).From-roleDecision(d, role).To))
 		}
 		was := r.svc.drains[role]
 		switch {
 		case len(victims) == 0:
-		case slices.Equal(slices.Sorted(slices.Values(was.replicas)), slices.Sorted(slices.Values(victims))):
+		case was.is(victims, how):
 			r.drains[role] = was
 		default:
-			r.drains[role] = drain{victims, r.now}
+			r.drains[role] = drain{victims, r.now, how}
 		}
 	}
 }
@@ -144,55 +157,59 @@ func (r *round) serving(role planner.Role, names []string) []string {
 	return ready
 }
 
-// stays lists the replicas that were told that they go, and stay after all.
-func (r *round) stays() []string {
+// stays lists the replicas of a role that were told that they go, and stay after
+// all or are to be told in another way.
+func (r *round) stays(role planner.Role) []string {
+	was, now := r.svc.drains[role], r.drains[role]
+	if !equality.Semantic.DeepEqual(was.how, now.how) {
+		return was.replicas
+	}
 	var names []string
-	for _, role := range roles {
-		for _, name := range r.svc.drains[role].replicas {
-			if !slices.Contains(r.drains[role].replicas, name) {
-				names = append(names, name)
-			}
+	for _, name := range was.replicas {
+		if !slices.Contains(now.replicas, name) {
+			names = append(names, name)
 		}
 	}
 	return names
 }
 
-// undrain takes back what was said to replicas that stay. Where that fails they
-// are kept in mind, and the next round tries again; one that answers that it
-// cannot take it back is not asked twice.
+// undrain takes back what was said to replicas that stay. Where that fails the
+// whole drain is kept in mind, and the next round tries again; one that answers
+// that it cannot take it back is not asked twice.
 func (c *Reconciler) undrain(ctx context.Context, r *round) {
-	names := r.stays()
-	if len(names) == 0 || r.seen == nil {
+	if r.seen == nil {
 		return
 	}
-	hook, ok := r.hook()
-	if !ok {
-		hook = r.svc.hook // it was taken out of the spec, and what it said stands
-	}
-	if err := c.workload.Undrain(ctx, r.target, hook, r.seen.PodsOf(names)); err != nil {
-		r.hookError = err
-		if errors.As(err, new(*workload.NotTakenBackError)) {
-			return
+	for _, role := range roles {
+		names, was := r.stays(role), r.svc.drains[role]
+		if len(names) == 0 {
+			continue
 		}
-		for _, role := range roles {
-			if d, was := r.drains[role], r.svc.drains[role]; len(d.replicas) == 0 && len(was.replicas) > 0 {
-				r.drains[role] = was
-			}
+		err := c.workload.Undrain(ctx, r.target, workloadHook(was.how), r.seen.PodsOf(names))
+		if err == nil {
+			continue
+		}
+		r.hookError = errors.Join(r.hookError, err)
+		if !errors.As(err, new(*workload.NotTakenBackError)) {
+			r.drains[role], r.owed = was, append(r.owed, role)
 		}
 	}
 }
 
 // drained reports whether the role's count may be written now: nothing is to be
-// drained, all is, or the deadline has passed.
+// drained, all is, or the deadline has passed. While a word is to be taken back
+// none is given.
 func (c *Reconciler) drained(ctx context.Context, r *round, role planner.Role) bool {
 	d, ok := r.drains[role]
-	hook, hooked := r.hook()
-	if !ok || !hooked {
+	if !ok || r.pda.Spec.Behavior.Drain == nil {
 		return true
 	}
-	done, err := c.workload.Drain(ctx, r.target, hook, r.seen.PodsOf(d.replicas))
-	if err != nil {
-		r.hookError = err
+	done := false
+	if !slices.Contains(r.owed, role) {
+		var err error
+		if done, err = c.workload.Drain(ctx, r.target, workloadHook(d.how), r.seen.PodsOf(d.replicas)); err != nil {
+			r.hookError = errors.Join(r.hookError, err)
+		}
 	}
 	deadline := d.since.Add(r.pda.Spec.Behavior.Drain.Deadline.Duration)
 	if done || r.idle(d.replicas) || !r.now.Before(deadline) {
@@ -242,16 +259,20 @@ func drainsStatus(drains map[planner.Role]drain) []v1alpha1.DrainStatus {
 	var all []v1alpha1.DrainStatus
 	for _, role := range roles {
 		if d, ok := drains[role]; ok {
-			all = append(all, v1alpha1.DrainStatus{Role: string(role), Replicas: d.replicas, Since: metav1.NewMicroTime(d.since)})
+			all = append(all, v1alpha1.DrainStatus{Role: string(role), Replicas: d.replicas, Since: metav1.NewMicroTime(d.since), How: d.how})
 		}
 	}
 	return all
 }
 
-func restoreDrains(status []v1alpha1.DrainStatus) map[planner.Role]drain {
+func restoreDrains(pda *v1alpha1.PDAutoscaler) map[planner.Role]drain {
 	drains := map[planner.Role]drain{}
-	for i := range status {
-		drains[planner.Role(status[i].Role)] = drain{status[i].Replicas, status[i].Since.UTC()}
+	for i := range pda.Status.Drains {
+		d := pda.Status.Drains[i].DeepCopy()
+		if d.How == nil { // an older controller did not write it
+			d.How = hookOf(pda)
+		}
+		drains[planner.Role(d.Role)] = drain{d.Replicas, d.Since.UTC(), d.How}
 	}
 	return drains
 }

@@ -19,7 +19,7 @@ import (
 
 // withHook asks for a drain of 30 s before a replica goes.
 func withHook(p *v1alpha1.PDAutoscaler) {
-	p.Spec.Behavior.Drain = &v1alpha1.Drain{HTTP: &v1alpha1.HTTPDrain{Port: 8000, Path: "/drain"}}
+	p.Spec.Behavior.Drain = byHTTP("")
 	p.Default()
 }
 

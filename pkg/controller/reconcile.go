@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -97,7 +98,7 @@ func (c *Reconciler) begin(ctx context.Context, request reconcile.Request, pda *
 		}
 		r.svc = &service{key: request.NamespacedName, uid: pda.UID, gpus: gpuNames{}, records: newRing(c.recordsKept)}
 		r.svc.memory, r.abandoned = restore(pda, r.now)
-		r.svc.drains = restoreDrains(pda.Status.Drains)
+		r.svc.drains = restoreDrains(pda)
 		for role, model := range map[planner.Role]string{planner.Prefill: pda.Status.Model.Prefill.GPU, planner.Decode: pda.Status.Model.Decode.GPU} {
 			if model != "" {
 				r.svc.gpus[role] = model
@@ -120,7 +121,9 @@ func (c *Reconciler) begin(ctx context.Context, request reconcile.Request, pda *
 // conclude judges what was carried out and keeps the memory that follows from it.
 func (c *Reconciler) conclude(r *round) {
 	for role := range r.did.roles {
-		delete(r.drains, role) // they went
+		if !slices.Contains(r.owed, role) {
+			delete(r.drains, role) // they went
+		}
 	}
 	if r.statusError == nil {
 		r.svc.drains = r.drains

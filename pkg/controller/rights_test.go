@@ -128,7 +128,7 @@ func TestRightsAreEnoughAndNoMore(t *testing.T) {
 		p.ObjectMeta = metav1.ObjectMeta{Namespace: c.namespace, Name: "qwen"}
 		p.Spec.Budget.GPUs = 8
 		p.Spec.Behavior.Interval, p.Spec.Behavior.StartupTime = v1alpha1.Every(time.Second), v1alpha1.Every(time.Second)
-		p.Spec.Behavior.Drain = &v1alpha1.Drain{Deadline: v1alpha1.Every(time.Second), Label: &v1alpha1.PodMark{Key: "example.com/draining"}}
+		p.Spec.Behavior.Drain = &v1alpha1.Drain{Deadline: v1alpha1.Every(time.Second), DrainHook: v1alpha1.DrainHook{Label: &v1alpha1.PodMark{Key: "example.com/draining"}}}
 		p.Spec.Behavior.ScaleDownWindow, p.Spec.Rebalance.Window = v1alpha1.Every(3*time.Second), v1alpha1.Every(2*time.Second)
 	})))
 	reader := c.token("reader", true)

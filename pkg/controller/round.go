@@ -60,10 +60,11 @@ type round struct {
 
 	// loads is how many requests each replica has, where that is known.
 	loads map[string]float64
-	// drains are the scale-downs whose replicas are to be drained first, waiting
-	// says of those that still wait what for, and wakeAt is when the first of
-	// them need wait no longer.
+	// drains are the scale-downs whose replicas are to be drained first, owed the
+	// roles of those whose word could not be taken back, waiting says of those that
+	// still wait what for, and wakeAt is when the first of them need wait no longer.
 	drains  map[planner.Role]drain
+	owed    []planner.Role
 	waiting map[planner.Role]string
 	wakeAt  time.Time
 	// hookError is why a replica could not be told that it goes, or be chosen.

@@ -21,7 +21,6 @@ type service struct {
 
 	memory planner.Memory
 	drains map[planner.Role]drain
-	hook   workload.Hook // how their replicas were told
 	// target and group are what the memory is about.
 	target workload.Target
 	group  types.UID

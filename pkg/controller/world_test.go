@@ -286,6 +286,7 @@ type fakeService struct {
 	grace           map[planner.Role]int64
 	quota           *workload.Allowance
 	told            []string // pods that were told to drain
+	words           words    // what stands of that
 	drained         bool     // what the hook answers
 	refuseDrain     error
 	refuseChoice    error
@@ -302,7 +303,7 @@ type fakeService struct {
 }
 
 func newService(w *world) *fakeService {
-	s := &fakeService{w: w, uid: "group-1", refuse: map[planner.Role]error{}, losing: map[planner.Role]lostWrite{}, pools: map[planner.Role]*planner.Pool{
+	s := &fakeService{w: w, uid: "group-1", words: words{}, refuse: map[planner.Role]error{}, losing: map[planner.Role]lostWrite{}, pools: map[planner.Role]*planner.Pool{
 		planner.Prefill: {GPUsPerReplica: 2, GPUType: "NVIDIA-H200"}, planner.Decode: {GPUsPerReplica: 2, GPUType: "NVIDIA-H200"},
 	}}
 	s.frontends = []workload.Pod{{Role: workload.FrontendRole, Name: "dynamo-pd-processor-0", UID: "f", IP: "127.244.0.1", Ready: true, Leader: true}}
@@ -425,15 +426,21 @@ func (s *fakeService) Choose(_ context.Context, _ workload.Target, role planner.
 	return s.refuseChoice
 }
 
-func (s *fakeService) Drain(_ context.Context, _ workload.Target, _ workload.Hook, pods []workload.Pod) (bool, error) {
+func (s *fakeService) Drain(_ context.Context, _ workload.Target, h workload.Hook, pods []workload.Pod) (bool, error) {
 	for i := range pods {
 		s.told = append(s.told, pods[i].Name)
+		if s.refuseDrain == nil {
+			s.words.say(pods[i].Name, h)
+		}
 	}
 	return s.drained, s.refuseDrain
 }
 
-func (s *fakeService) Undrain(_ context.Context, _ workload.Target, _ workload.Hook, pods []workload.Pod) error {
+func (s *fakeService) Undrain(_ context.Context, _ workload.Target, h workload.Hook, pods []workload.Pod) error {
 	for i := range pods {
+		if s.refuseDrain == nil {
+			s.words.takeBack(pods[i].Name, h)
+		}
 		s.w.log = append(s.w.log, "undrain "+pods[i].Name)
 	}
 	return s.refuseDrain

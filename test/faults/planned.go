@@ -61,7 +61,7 @@ func autoscaler(namespace string, drain bool) *v1alpha1.PDAutoscaler {
 		},
 	}
 	if drain {
-		pda.Spec.Behavior.Drain = &v1alpha1.Drain{Deadline: v1alpha1.Every(time.Second), Label: &v1alpha1.PodMark{Key: "example.com/draining"}}
+		pda.Spec.Behavior.Drain = &v1alpha1.Drain{Deadline: v1alpha1.Every(time.Second), DrainHook: v1alpha1.DrainHook{Label: &v1alpha1.PodMark{Key: "example.com/draining"}}}
 	}
 	pda.Default()
 	return pda

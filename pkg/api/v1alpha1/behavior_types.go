@@ -60,6 +60,12 @@ type Drain struct {
 	// +optional
 	// +kubebuilder:default="30s"
 	Deadline Duration `json:"deadline,omitzero"`
+
+	DrainHook `json:",inline"`
+}
+
+// DrainHook is how a replica is told that it goes.
+type DrainHook struct {
 	// http is a request to every serving pod of the replica. An answer of 200 or
 	// 204 says that it has nothing left to serve; 202 and 503 that it still has.
 	// +optional

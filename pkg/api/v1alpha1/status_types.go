@@ -362,6 +362,10 @@ type DrainStatus struct {
 	// since is when they were told first.
 	// +required
 	Since metav1.MicroTime `json:"since"`
+	// how is the hook that they were told by. Where they stay after all it is taken back
+	// by this one, whatever spec.behavior.drain says by then; left out is by what that says.
+	// +optional
+	How *DrainHook `json:"how,omitempty"`
 }
 
 // MemoryStatus is what must survive a restart of the controller, besides the
