@@ -22,7 +22,7 @@ func identityBehaviours() []behaviour {
 		},
 		{
 			name: "identity/index label", api: v1alpha2,
-			fact:  "the label role-instance-index is wrong on all but one replica (v0.8); role-instance-name is right",
+			fact:  "the label role-instance-index is wrong on all but one replica (v0.7 and later); role-instance-name is right",
 			check: indexLabel,
 		},
 		{

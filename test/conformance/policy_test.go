@@ -57,7 +57,7 @@ func (t *trial) coordinate(g *unstructured.Unstructured, strategy map[string]any
 	t.must("make the CoordinatedPolicy", t.client.Create(t.Context(), p))
 }
 
-// coordinated makes the service of the GPU moves, its roles coordinated. RBG v0.8 converts the coordination of a group of
+// coordinated makes the service of the GPU moves, its roles coordinated. RBG from v0.7 converts the coordination of a group of
 // v1alpha1 into a CoordinatedPolicy whose rules have no name, which its own definition refuses: such a group never comes up.
 func (t *trial) coordinated(strategy map[string]any) {
 	t.Helper()

@@ -19,6 +19,8 @@ const seenPage = "../../docs/conformance.md"
 var seenOn = []struct{ name, api, report string }{
 	{"v0.8.0-alpha.5", v1alpha2, "v0.8.0-alpha.5.json"},
 	{"v0.8.0-alpha.5", v1alpha1, "v0.8.0-alpha.5.json"},
+	{"v0.7.0", v1alpha2, "v0.7.0.json"},
+	{"v0.7.0", v1alpha1, "v0.7.0.json"},
 	{"v0.6.0", v1alpha1, "v0.6.0.json"},
 }
 
