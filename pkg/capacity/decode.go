@@ -321,8 +321,12 @@ func (d DecodePool) HandoverMs() float64 {
 		return math.Inf(1)
 	}
 	probability, mean := d.admission()
-	return probability*mean + d.joinMs() + d.StepMs
+	return probability*mean + d.HandoverWorkMs()
 }
+
+// HandoverWorkMs is HandoverMs of a request that is let in at once: without the wait for a place. When not stable it is at
+// the steps of a full batch.
+func (d DecodePool) HandoverWorkMs() float64 { return d.joinMs() + d.StepMs }
 
 // joinMs is the KV transfer and the rest of the running step, half of it on average when there is one.
 func (d DecodePool) joinMs() float64 {

@@ -3,6 +3,8 @@ package planner
 import (
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 // missed is a latency above its objective whatever its bucket.
@@ -78,6 +80,68 @@ func TestBreachAddsOne(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestBreachOfThePastAddsNone: a latency that is still read after the last request has come is of requests that no new
+// replica can serve. Only a fresh zero with empty queues says so: what is not known is not zero.
+func TestBreachOfThePastAddsNone(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Input, *Signals)
+		want   int
+	}{
+		"nothing arrives and nothing waits":           {func(*Input, *Signals) {}, 2},
+		"a zero that was read as a number":            {func(in *Input, s *Signals) { s.RequestsPerSecond = in.fresh(0) }, 2},
+		"sequences run on that no replica takes over": {func(in *Input, s *Signals) { s.DecodeRunning = in.fresh(40) }, 2},
+		"the forecast has not followed yet": {func(in *Input, s *Signals) {
+			in.Memory.Requests, in.Memory.Input, in.Memory.Output = one(in, 10, 1), one(in, 10, 1000), one(in, 10, 200)
+		}, 2},
+		"requests arrive":                       {func(in *Input, s *Signals) { s.RequestsPerSecond = in.fresh(1) }, 3},
+		"the zero is old":                       {func(in *Input, s *Signals) { s.RequestsPerSecond = Zero(in.before(61), "test") }, 2}, // the demand is not known
+		"prefill's queue is not known":          {func(_ *Input, s *Signals) { s.PrefillWaiting = Unknown("NATS does not answer") }, 3},
+		"prefill's queue was empty a while ago": {func(in *Input, s *Signals) { s.PrefillWaiting = Zero(in.before(61), "test") }, 3},
+		"one waits for prefill":                 {func(in *Input, s *Signals) { s.PrefillWaiting = in.fresh(1) }, 3},
+		"decode's queue is not known":           {func(_ *Input, s *Signals) { s.DecodeWaiting = Unknown("not exported") }, 3},
+		"one waits for decode":                  {func(in *Input, s *Signals) { s.DecodeWaiting = in.fresh(1) }, 3},
+	} {
+		for _, role := range []Role{Prefill, Decode} {
+			t.Run(name+", "+string(role), func(t *testing.T) {
+				in := settled(testSpec(), have{2, 2}, have{2, 2}, load{rate: 1, input: 1000, output: 200})
+				s := &in.Snapshot.Signals
+				s.RequestsPerSecond, s.PrefillWaiting, s.DecodeWaiting = Zero(in.Now, "test"), Zero(in.Now, "test"), Zero(in.Now, "test")
+				if role == Prefill {
+					s.TTFTMs = missed(&in, 3000)
+				} else {
+					s.TPOTMs = missed(&in, 60)
+				}
+				in.Memory.role(role).BreachSince = in.before(60)
+				c.change(&in, s)
+				d, m := Plan(in)
+				if d.role(role).To != c.want {
+					t.Fatalf("%s goes to %d, want %d: %s", role, d.role(role).To, c.want, d.role(role).Because)
+				}
+				if grew := c.want == 3; grew != (d.role(role).Binding == ReasonBreach && hasNote(d, ReasonModelDisagrees)) || grew == m.role(role).QuietUntil.IsZero() {
+					t.Errorf("bound by %s, notes %v, quiet until %v", d.role(role).Binding, d.Notes, m.role(role).QuietUntil)
+				}
+			})
+		}
+	}
+}
+
+// TestBreachOfThePastNeverAdds, whatever else is the case.
+func TestBreachOfThePastNeverAdds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := anyInput().Draw(t, "input")
+		s := &in.Snapshot.Signals
+		s.RequestsPerSecond, s.PrefillWaiting, s.DecodeWaiting = Zero(in.Now, "test"), Zero(in.Now, "test"), Zero(in.Now, "test")
+		s.TTFTMs, s.TPOTMs = missed(&in, 2*in.Spec.TTFT.Ms), missed(&in, 2*in.Spec.TPOT.Ms)
+		in.Memory.Prefill.BreachSince, in.Memory.Decode.BreachSince = in.before(3600), in.before(3600)
+		d, m := Plan(in)
+		for _, role := range []Role{Prefill, Decode} {
+			if r := d.role(role); r.Binding == ReasonBreach && r.To > r.From || in.Spec.Paused == "" && m.role(role).QuietUntil.After(in.Memory.role(role).QuietUntil) {
+				t.Fatalf("%s grows from %d to %d for a breach of the past: %s", role, r.From, r.To, r.Because)
+			}
+		}
+	})
 }
 
 // TestQuietAfterABreachDoubles: how long nothing goes down after a replica was

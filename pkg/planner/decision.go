@@ -13,11 +13,13 @@ import (
 //	2  a share of what was asked for before the service corrected its model is kept (Spec.Prior); moves without room end at
 //	   once; RoleDecision.Wall
 //	3  what the demand rose by within a start-up time is held on top (RoleMemory.Rises, Demand.SurgePerSecond)
+//	4  a breach of requests that are gone adds no replica; a decode that makes the first token wait neither lowers what
+//	   prefill needs nor has prefill grow for it
 //
 // A record of an older version is read and explained as it was saved; making its decision again proves nothing, and is not
 // tried. One of a newer version is refused. A Memory is read whatever its version: fields are only ever added, an absent one is
 // its zero value, and the meaning of one never changes; see rules.md.
-const RecordVersion = 3
+const RecordVersion = 4
 
 // Record is one decision with all that it was made from. Replaying the input
 // gives the decision again, bit for bit.

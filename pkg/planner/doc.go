@@ -13,6 +13,8 @@
 //	surge.go      what is held for rises like those that each role has seen
 //	lengths.go    how long the outputs are, from what was read of them
 //	need.go       per role, the replicas that hold the objective at that demand
+//	handover.go   what decode takes of a TTFT that ends there, and when that is no
+//	              matter of prefill's
 //	prior.go      no fewer than a share of what was asked for before the service
 //	              corrected its own model
 //	window.go     the most that was needed over the scale-down window

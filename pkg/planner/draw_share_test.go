@@ -80,6 +80,16 @@ var drawStates = []drawState{
 	{"a breach holds a role up", 0.5, either(func(r *RoleDecision) bool { return r.Binding == ReasonBreach && r.To == r.From })},
 	{"GPUs busier than modelled", 0.5, binding(ReasonActivity)},
 	{"decode's back-pressure", 4, note(ReasonBackPressure)},
+	{"a TTFT that decode alone takes", 1, func(_ *Input, d *Decision) bool {
+		return slices.ContainsFunc(d.Notes, func(n Note) bool {
+			return n.Reason == ReasonBackPressure && strings.Contains(n.Message, "than its own work needs")
+		})
+	}},
+	{"a latency misses and nothing is left to serve", 0.2, func(in *Input, _ *Decision) bool {
+		s := &in.Snapshot.Signals
+		return s.RequestsPerSecond.State == StateZero && s.PrefillWaiting.State == StateZero && s.DecodeWaiting.State == StateZero &&
+			(s.TTFTMs.surelyAbove(in.Spec.TTFT.Ms) || s.TPOTMs.surelyAbove(in.Spec.TPOT.Ms))
+	}},
 	{"a backlog adds to the demand", 15, func(_ *Input, d *Decision) bool { return d.Prefill.Demand.BacklogPerSecond > 0 }},
 	{"sequences in flight say longer", 5, func(_ *Input, d *Decision) bool { return d.Decode.Demand.InFlightFactor > 1.01 }},
 	{"forecast above the present", 3, func(_ *Input, d *Decision) bool {

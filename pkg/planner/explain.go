@@ -41,7 +41,7 @@ func (p *round) predict(r *roleRound) {
 		if ratio >= worstRatio {
 			return nil
 		}
-		ms := ratio * r.curve.limitMs
+		ms := ratio*r.curve.limitMs + r.curve.handover.waitMs
 		return &ms
 	}
 	r.d.BeforeMs, r.d.AfterMs = at(r.d.From), at(r.d.To)
@@ -76,8 +76,8 @@ func (p *round) sentence(r *roleRound) string {
 	}
 	b.WriteString(": ")
 	b.WriteString(p.cause(r))
-	if p.backPressure != "" && r.role == Prefill && r.d.To <= r.d.From {
-		b.WriteString("; " + p.backPressure)
+	if why := p.decodesDoing(r); why != "" && r.d.To <= r.d.From {
+		b.WriteString("; " + why)
 	}
 	return b.String() + "."
 }
@@ -173,13 +173,14 @@ func (p *round) holdText(r *roleRound, n int) string {
 		return "for " + r.objectiveText(p.spec)
 	}
 	ratio := r.curve.ratio(n)
+	predicted := amount(ratio*r.curve.limitMs + r.curve.handover.waitMs)
 	if ratio >= worstRatio {
 		return sprintf("for %s (%d are overloaded)", r.objectiveText(p.spec), n)
 	}
 	if r.unattainable(p.spec) {
-		return sprintf("to come as near to %s as any count can (%s ms predicted with %d)", r.objectiveText(p.spec), amount(ratio*r.curve.limitMs), n)
+		return sprintf("to come as near to %s as any count can (%s ms predicted with %d)", r.objectiveText(p.spec), predicted, n)
 	}
-	return sprintf("for %s (%s ms predicted with %d)", r.objectiveText(p.spec), amount(ratio*r.curve.limitMs), n)
+	return sprintf("for %s (%s ms predicted with %d)", r.objectiveText(p.spec), predicted, n)
 }
 
 // summary is the decision in one sentence.

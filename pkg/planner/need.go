@@ -22,6 +22,8 @@ const worstRatio = 1e6
 type curve struct {
 	latencyMs func(n int) float64
 	limitMs   float64 // the objective, or the attainable part of it
+	floorMs   float64 // what no count improves on
+	handover  handover
 	// work is the load of one replica that had to do it all: with n it is work/n.
 	work float64
 	memo []float64
@@ -85,15 +87,13 @@ func (p *round) curveBy(s *capacity.Service, r *roleRound, t capacity.Traffic) c
 	objective, top := r.objective(p.spec), r.top()
 	var floor, load float64
 	if r.role == Prefill {
-		handover := 0.0
-		if s.TTFTEndsAt == capacity.EndsAtDecode {
-			handover = p.handoverMs(s, t)
-		}
+		c.handover = p.handover(s, t)
+		handoverMs := c.handover.ms
 		c.latencyMs = func(n int) float64 {
-			return s.PrefillPool(n, t).TTFTQuantileMs(objective.Quantile) + handover
+			return s.PrefillPool(n, t).TTFTQuantileMs(objective.Quantile) + handoverMs
 		}
 		most := s.PrefillPool(top, t)
-		floor, load = most.FloorMs(objective.Quantile)+handover, most.Load
+		floor, load = most.FloorMs(objective.Quantile), most.Load
 	} else {
 		c.latencyMs = func(n int) float64 {
 			return s.DecodePool(n, t).TPOTQuantileMs(objective.Quantile)
@@ -102,22 +102,12 @@ func (p *round) curveBy(s *capacity.Service, r *roleRound, t capacity.Traffic) c
 		floor, load = most.FloorMs(objective.Quantile), most.LoadFor(objective)
 	}
 	c.work = min(load, 1e3) * float64(top)
-	c.limitMs = objective.Ms
-	if finite(floor) && floor*(1+attainableSlack) > objective.Ms {
-		c.limitMs = floor * (1 + attainableSlack)
+	c.limitMs, c.floorMs = objective.Ms, floor+c.handover.ms
+	// The slack is on the role's own floor: on the handover as well, a slower decode would leave prefill more time and not less.
+	if attainable := floor*(1+attainableSlack) + c.handover.ms; finite(attainable) && attainable > objective.Ms {
+		c.limitMs = attainable
 	}
 	return c
-}
-
-// handoverMs is the part of a TTFT that ends at decode: KV transfer and first
-// step. Where decode is overloaded it has no end; that is decode's to mend, and
-// prefill is sized for its own part.
-func (p *round) handoverMs(s *capacity.Service, t capacity.Traffic) float64 {
-	ms := s.DecodePool(max(1, p.decode.pool.Desired), t).HandoverMs()
-	if !finite(ms) {
-		return 0
-	}
-	return ms
 }
 
 // top is the largest count that may be asked about.
@@ -177,7 +167,10 @@ func (p *round) describe(r *roleRound, t capacity.Traffic) {
 	}
 	if r.curve.limitMs > objective.Ms {
 		p.note(ReasonUnattainable, r.role, sprintf("no count of %s replicas can hold %s: one request's own work takes %s ms; the role is sized for %s ms",
-			r.role, r.objectiveText(p.spec), amount(r.curve.limitMs/(1+attainableSlack)), amount(r.curve.limitMs)))
+			r.role, r.objectiveText(p.spec), amount(r.curve.floorMs), amount(r.curve.limitMs)))
+	}
+	if why := p.decodesDoing(r); r.curve.handover.lateMs > 0 {
+		p.note(ReasonBackPressure, r.role, why)
 	}
 	if !r.holds {
 		p.note(ReasonCannotMeet, r.role, sprintf("%s of %s, the maximum, do not hold %s at %s requests/s",

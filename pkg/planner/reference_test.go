@@ -94,11 +94,38 @@ func (s *sight) handover(t capacity.Traffic) float64 {
 	if s.in.Spec.Service.TTFTEndsAt != capacity.EndsAtDecode || s.role == Decode {
 		return 0
 	}
-	ms := s.in.Spec.Service.DecodePool(max(1, s.in.Snapshot.Decode.Desired), t).HandoverMs()
-	if math.IsInf(ms, 0) {
+	pool := s.in.Spec.Service.DecodePool(max(1, s.in.Snapshot.Decode.Desired), t)
+	if ms := pool.HandoverMs(); ms < s.objective.Ms {
+		return ms
+	}
+	return pool.HandoverWorkMs()
+}
+
+// waitBeside is what decode takes of a TTFT beyond what prefill is sized beside, as far as it has a bound.
+func (s *sight) waitBeside() float64 {
+	if !s.decodeIsLate() {
 		return 0
 	}
-	return ms
+	late := s.handoverOfArrivals()
+	if late >= 1e6*s.objective.Ms {
+		return 0
+	}
+	return max(0, late-s.handover(s.traffic))
+}
+
+// handoverOfArrivals is what decode takes of a TTFT, with the queue before prefill left there.
+func (s *sight) handoverOfArrivals() float64 {
+	t := s.traffic
+	t.RequestsPerSecond -= s.d.Demand.BacklogPerSecond
+	return s.in.Spec.Service.DecodePool(max(1, s.in.Snapshot.Decode.Desired), t).HandoverMs()
+}
+
+// decodeIsLate tells whether decode alone takes as long as the first token may.
+func (s *sight) decodeIsLate() bool {
+	if s.in.Spec.Service.TTFTEndsAt != capacity.EndsAtDecode || s.role == Decode || s.traffic.RequestsPerSecond == 0 {
+		return false
+	}
+	return s.handoverOfArrivals() >= s.objective.Ms
 }
 
 func (s *sight) limit() float64 {
@@ -108,16 +135,17 @@ func (s *sight) limit() float64 {
 func (s *sight) limitAt(share float64) float64 {
 	t, most := s.traffic, max(s.spec.Max, s.pool.Desired)+1
 	t.RequestsPerSecond *= share
-	var floor float64
+	var floor, handover float64
 	if s.role == Decode {
 		floor = s.in.Spec.Service.DecodePool(most, t).FloorMs(s.objective.Quantile)
 	} else {
-		floor = s.in.Spec.Service.PrefillPool(most, t).FloorMs(s.objective.Quantile) + s.handover(t)
+		floor = s.in.Spec.Service.PrefillPool(most, t).FloorMs(s.objective.Quantile)
+		handover = s.handover(t)
 	}
 	if math.IsInf(floor, 0) || t.RequestsPerSecond == 0 {
 		return s.objective.Ms
 	}
-	return max(s.objective.Ms, 1.1*floor)
+	return max(s.objective.Ms, 1.1*floor+handover)
 }
 
 // leastByPrior is the share that is kept of what the model without the service's correction asks for.
@@ -268,7 +296,15 @@ func (s *sight) breachLasts() bool {
 	lasting := s.in.Spec.Behavior.BreachSeconds.Duration()
 	return lasting > 0 && s.missed && !s.past.BreachSince.IsZero() && s.in.Now.Sub(s.past.BreachSince) >= lasting &&
 		s.holds && s.limitMs == s.objective.Ms && s.ready >= s.pool.Desired && s.pool.Desired < s.spec.Max &&
-		!(s.role == Prefill && s.decodeHoldsUp())
+		!(s.role == Prefill && s.decodeHoldsUp()) && !s.decodeIsLate() && !s.nothingToServe()
+}
+
+// nothingToServe tells whether no request comes and none waits for sure.
+func (s *sight) nothingToServe() bool {
+	rate, a := s.usable(s.in.Snapshot.Signals.RequestsPerSecond)
+	prefill, b := s.usable(s.in.Snapshot.Signals.PrefillWaiting)
+	decode, c := s.usable(s.in.Snapshot.Signals.DecodeWaiting)
+	return a && b && c && rate+prefill+decode == 0
 }
 
 // horizon is the longer of the times until a new replica of each role serves.

@@ -38,6 +38,7 @@ func TestPredictionsAreOfTheCounts(t *testing.T) {
 				}
 				want := s.latency(n, 1)
 				there := r.Demand.Known && r.Demand.RequestsPerSecond > 0 && n > 0 && want < 1e6*s.limitMs
+				want += s.waitBeside()
 				if (got != nil) != there || there && math.Abs(*got-want) > 1e-6*want {
 					t.Fatalf("%s with %d: %v predicted, want %g: %s", role, n, got, want, r.Because)
 				}

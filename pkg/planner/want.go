@@ -148,13 +148,25 @@ func (p *round) watchLatency(r *roleRound) {
 	}
 	// An objective that no count can hold is no reason for more replicas.
 	attainable := r.curve.latencyMs == nil || r.curve.limitMs <= objective.Ms
-	if !r.breached || !attainable || (r.role == Prefill && p.backPressure != "") {
+	if !r.breached || !attainable || p.decodesDoing(r) != "" || p.nothingToServe() {
 		r.mem.BreachSince = time.Time{}
 		return
 	}
 	if r.mem.BreachSince.IsZero() {
 		r.mem.BreachSince = p.now
 	}
+}
+
+// nothingToServe reports that no request comes and none waits, all of it read just now: a latency that is read all the same is
+// of requests that are gone, or run where they are to their end, and a new replica would serve none of them.
+func (p *round) nothingToServe() bool {
+	s := &p.snap.Signals
+	for _, r := range []Reading{s.RequestsPerSecond, s.PrefillWaiting, s.DecodeWaiting} {
+		if p.fresh(r).Or(1) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *round) breaches(seen Quantile, limitMs float64) bool {

@@ -143,6 +143,7 @@ func (p *round) latencyOf(r *roleRound, n int) (ms *float64, overloaded bool) {
 	if math.IsNaN(latency) || math.IsInf(latency, 0) || latency/r.curve.limitMs >= worstRatio {
 		return nil, true
 	}
+	latency += r.curve.handover.waitMs
 	return &latency, false
 }
 
@@ -170,8 +171,8 @@ func (p *round) objectUp(r *roleRound, asked int, object func(Reason, bool, stri
 	if need := (asked - r.d.From) * r.gpus; p.freeGPUs != unlimitedGPUs && need > p.freeGPUs {
 		object(ReasonFreeGPUs, true, sprintf("%d more of %s take %d GPUs, and %d of the budget are free now", asked-r.d.From, r.role, need, p.freeGPUs))
 	}
-	if r.role == Prefill && p.backPressure != "" {
-		object(ReasonBackPressure, false, p.backPressure)
+	if why := p.decodesDoing(r); why != "" {
+		object(ReasonBackPressure, false, why)
 	}
 }
 
