@@ -112,7 +112,7 @@ func TestReadRecordsRefuses(t *testing.T) {
 		"newer version":   {strings.Replace(one, fmt.Sprintf(`"version":%d`, planner.RecordVersion), fmt.Sprintf(`"version":%d`, planner.RecordVersion+1), 1), "f.json:1:1: record 1 has version 5 and this program reads version 4: use the pdctl of the release that wrote it"},
 		"newer, unknown":  {`{"version":9,"input":{},"decision":{},"more":1}`, "f.json:1:1: record 1 has version 9 and this program reads version 4"},
 		"version 0":       {`{"version":0,"input":{},"decision":{}}`, "f.json:1:1: record 1 has version 0: allowed is 1 to 4"},
-		"version text":    {`{"version":"1","input":{},"decision":{}}`, `f.json:1:1: record 1 has version "1": allowed is 1 to 3`},
+		"version text":    {`{"version":"1","input":{},"decision":{}}`, `f.json:1:1: record 1 has version "1": allowed is 1 to 4`},
 		"a number":        {"17", "f.json:1:1: record 1: it is 17 and must be an object"},
 		"cut off":         {one[:len(one)/2], "record 1: the JSON ends in the middle: it was cut off"},
 		"cut off list":    {"[" + minimal, "f.json:1:40: the JSON ends in the middle: it was cut off"},
