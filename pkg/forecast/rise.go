@@ -62,7 +62,11 @@ func Risen(samples []Sample, now time.Time, horizon, patience, gap time.Duration
 	if !(amount > 0) || !(expected > 0) {
 		return Rise{From: now}, true // nothing can be a share of no demand
 	}
-	return Rise{From: now, Amount: amount, Share: amount / expected}, true
+	share := amount / expected
+	if math.IsInf(amount, 0) || math.IsInf(share, 0) {
+		return Rise{}, false // no service had such samples, finite as each of them is
+	}
+	return Rise{From: now, Amount: amount, Share: share}, true
 }
 
 // Remember adds a rise to those of the past, of which it keeps the most in each horizon and the last MaxRises. It may change

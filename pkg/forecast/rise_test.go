@@ -78,6 +78,7 @@ func TestRisen(t *testing.T) {
 		{"within what is ordinary", series(append(flat(10, 30), flat(10.4, 6)...)...), Rise{From: now}, true},
 		{"a step down", series(append(flat(10, 30), flat(2, 6)...)...), Rise{From: now}, true},
 		{"from nothing there is no share", series(append(flat(0, 30), flat(4, 6)...)...), Rise{From: now}, true},
+		{"more than there are numbers for", series(append(flat(10, 30), flat(1.7e308, 6)...)...), Rise{}, false},
 		{"nothing was read then", append(series(flat(10, 30)...)[:20], series(flat(14, 3)...)...), Rise{}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -183,7 +183,7 @@ func TestRule4MoreLoadNeverGivesFewer(t *testing.T) {
 			decode = min(decode, spec.BudgetGPUs/4)
 		}
 		heavier := rapid.Float64Range(1, 3).Draw(t, "heavier")
-		plan := func(heavier float64) int {
+		plan := func(heavier float64) (n int, short bool) {
 			w := newWorld(spec, prefill, decode)
 			w.change = func(s *Snapshot) {
 				// Uncached tokens are prefill work alone, the output decode work alone
@@ -194,13 +194,21 @@ func TestRule4MoreLoadNeverGivesFewer(t *testing.T) {
 					s.Signals.OutputTokens.Value = l.output * heavier
 				}
 			}
+			var d Decision
 			for range 32 { // until the last move has ended
-				w.step(l)
+				_, d = w.step(l)
 			}
-			return w.pools[role].Desired
+			return w.pools[role].Desired, hasNote(d, ReasonCannotMeet)
 		}
-		less, more := plan(1), plan(heavier)
-		if more < less {
+		less, lessShort := plan(1)
+		more, moreShort := plan(heavier)
+		// Where the budget holds both objectives at neither load, GPUs move only for what is better by more than the tolerance:
+		// which of two pairs that are as bad is kept depends on the way there.
+		slack := 0
+		if lessShort && moreShort {
+			slack = 1
+		}
+		if more < less-slack {
 			t.Fatalf("%s has %d replicas, and %d under %.2f times the load", role, less, more, heavier)
 		}
 	})
