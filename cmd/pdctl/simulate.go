@@ -52,7 +52,7 @@ pdctl merge joins what they printed into what one machine would have:
     pdctl simulate -f scenario.yaml --sweep budget.gpus=12,16,20 --sweep seed=1,2,3
     pdctl simulate -f scenario.yaml --sweep seed=1,2,3,4 --shards 4 --job-manifest > job.yaml
 
-Exit codes: 0 simulated; 2 a flag, the scenario or a file that it names is wrong.`,
+Exit codes: 0 simulated; 2 a flag, the scenario or a file that it names is wrong; 130 interrupted.`,
 		Example: `  pdctl simulate --example`,
 		Args:    noArguments,
 	}

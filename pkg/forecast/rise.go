@@ -43,7 +43,7 @@ func Sustained(samples []Sample, patience time.Duration) (rate float64) {
 }
 
 // Risen is by how much the demand of the last horizon exceeded what Ahead, or the last value, gave at its beginning, beyond
-// what is ordinary. It is false where no sample is of that time, within gap. Samples are finite, not negative and in order of time.
+// what is ordinary. It is false where no sample is of that time, within gap, and where a float64 does not hold the rise. Samples are finite, not negative and in order of time.
 func Risen(samples []Sample, now time.Time, horizon, patience, gap time.Duration) (Rise, bool) {
 	then := now.Add(-horizon)
 	first := -1
