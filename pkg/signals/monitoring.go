@@ -1,6 +1,7 @@
 package signals
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -81,7 +82,8 @@ func (q *queue) askMonitoring(ctx context.Context) (*answer, error) {
 	for _, name := range append([]string{q.cfg.Stream}, q.cfg.Alternatives...) {
 		if c := page.consumer(account, name, q.cfg.Consumer); c != nil {
 			if c.Cluster != nil && c.Cluster.Leader != server.Name {
-				return nil, fmt.Errorf("the server %s does not lead the consumer (%s does), so that what it shows may be old", server.Name, c.Cluster.Leader)
+				return nil, fmt.Errorf("the server %s does not lead the consumer (%s does), so that what it shows may be old",
+					server.Name, cmp.Or(c.Cluster.Leader, "none that it knows of"))
 			}
 			return &answer{stream: name, monitored: true, info: &jetstream.ConsumerInfo{
 				Created: c.Created, NumPending: c.NumPending, NumAckPending: c.NumAckPending,
