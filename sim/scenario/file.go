@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -235,6 +236,9 @@ func Parse(data []byte, name string) (*File, error) {
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s holds more than one document; allowed is one", name)
+	}
+	if err := wholeNumbers(data, reflect.TypeFor[File]()); err != nil {
+		return nil, worded(name, err)
 	}
 	return &f, nil
 }
