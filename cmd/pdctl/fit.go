@@ -67,6 +67,9 @@ func (o *fitOptions) run(env environment) error {
 	if err != nil {
 		return err
 	}
+	if err := notOver("output", o.output, o.requests, o.steps, o.grid); err != nil {
+		return usageError("%w", err)
+	}
 	readings, err := o.read(model, gpu)
 	if err != nil {
 		return err
@@ -92,7 +95,7 @@ func (o *fitOptions) run(env environment) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(o.output, append(raw, '\n'), 0o644); err != nil {
+		if err := writeFile(o.output, func(w io.Writer) error { _, err := w.Write(append(raw, '\n')); return err }); err != nil {
 			return usageError("--output: %w", err)
 		}
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	_ "embed"
 	"fmt"
 	"io"
@@ -125,7 +124,25 @@ func (o *simulateOptions) read(env environment) (*scenario.Scenario, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := o.keepInputs(file, options.Dir); err != nil {
+		return nil, err
+	}
 	return scenario.Build(file, name, options)
+}
+
+// keepInputs refuses to write a result over what it is made from, or over the other result.
+func (o *simulateOptions) keepInputs(f *scenario.File, dir string) error {
+	read := []string{o.file, o.trace}
+	for _, named := range []string{f.Traffic.Trace, f.Fit, f.Model} {
+		if named != "" && !filepath.IsAbs(named) {
+			named = filepath.Join(dir, named)
+		}
+		read = append(read, named)
+	}
+	if err := notOver("requests-out", o.requestsOut, read...); err != nil {
+		return err
+	}
+	return notOver("report", o.report, append(read, o.requestsOut)...)
 }
 
 // maxScenarioBytes is more than any scenario takes: a trace that was given for one is refused, not read to its end.
@@ -175,37 +192,6 @@ func (o *simulateOptions) draw(s *scenario.Scenario, r *scenario.Report) error {
 	return writeFile(o.report, func(w io.Writer) error {
 		return report.Write(w, report.Input{Scenario: s, Text: o.text, Report: r})
 	})
-}
-
-// writable says before a long simulation whether its result can be written. A file that is not there yet is not left behind.
-func writable(name string) error {
-	_, missing := os.Stat(name)
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666)
-	if err != nil {
-		return err
-	}
-	if err := file.Close(); err != nil || missing == nil {
-		return err
-	}
-	return os.Remove(name)
-}
-
-// writeFile writes a file through a buffer.
-func writeFile(name string, fill func(io.Writer) error) (err error) {
-	file, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if closed := file.Close(); err == nil {
-			err = closed
-		}
-	}()
-	w := bufio.NewWriterSize(file, 1<<16)
-	if err := fill(w); err != nil {
-		return err
-	}
-	return w.Flush()
 }
 
 // withRequests runs a simulation whose requests go to a CSV file, where one is asked for.

@@ -145,7 +145,7 @@ func (o *snapshotOptions) save(records []planner.Record, env environment) error 
 		_, err = env.stdout.Write(out)
 		return err
 	}
-	if err := os.WriteFile(o.file, out, 0o644); err != nil {
+	if err := writeFile(o.file, func(w io.Writer) error { _, err := w.Write(out); return err }); err != nil {
 		return usageError("%w", err)
 	}
 	fmt.Fprintf(env.stderr, "%d of the last decisions saved in %s, the newest of %s\n", len(records), o.file,

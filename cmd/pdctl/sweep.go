@@ -117,6 +117,11 @@ func (o *simulateOptions) runSweep(cmd *cobra.Command, env environment, output *
 			return usageError("%w", err)
 		}
 	}
+	if file, err := scenario.Parse(text, name); err == nil { // it was parsed before
+		if err := o.keepInputs(file, options.Dir); err != nil {
+			return usageError("%w", err)
+		}
+	}
 	if o.report != "" {
 		if err := writable(o.report); err != nil {
 			return usageError("--report: %w", err)
