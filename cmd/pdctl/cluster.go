@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -36,6 +37,19 @@ func (o *clusterOptions) add(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 15*time.Second, "longest wait for an answer")
 }
 
+// check refuses what no API server is asked with.
+func (o *clusterOptions) check(name string) error {
+	switch {
+	case o.timeout <= 0:
+		return usageError("--timeout is %s: allowed is a time above 0s", o.timeout)
+	case o.namespace != "" && len(validation.IsDNS1123Label(o.namespace)) > 0:
+		return usageError("--namespace is %q: allowed are lower case letters, digits and -, at most 63", o.namespace)
+	case len(validation.IsDNS1123Subdomain(name)) > 0:
+		return usageError("NAME is %q: allowed are lower case letters, digits, - and ., at most 253", name)
+	}
+	return nil
+}
+
 // config reads the kubeconfig. It also fills in the namespace.
 func (o *clusterOptions) config() (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
@@ -44,6 +58,9 @@ func (o *clusterOptions) config() (*rest.Config, error) {
 	config, err := loader.ClientConfig()
 	if err != nil {
 		if clientcmd.IsEmptyConfig(err) {
+			if o.kubeconfig != "" {
+				return nil, clusterError("no cluster is configured in %s: allowed is a kubeconfig with one", o.kubeconfig)
+			}
 			return nil, errNoCluster
 		}
 		return nil, clusterError("the kubeconfig cannot be used: %w", err)
@@ -60,6 +77,9 @@ func (o *clusterOptions) config() (*rest.Config, error) {
 
 // pdautoscaler reads one resource.
 func (o *clusterOptions) pdautoscaler(ctx context.Context, name string) (*v1alpha1.PDAutoscaler, error) {
+	if err := o.check(name); err != nil {
+		return nil, err
+	}
 	config, err := o.config()
 	if err != nil {
 		return nil, err

@@ -172,6 +172,7 @@ func TestExplainSaysWhyAResourceCannotBeRead(t *testing.T) {
 		"other version": {[]string{"odd", "--kubeconfig", config}, "PDAutoscaler default/odd cannot be read by this pdctl"},
 		"no such file":  {[]string{"qwen3", "--kubeconfig", "/nonexistent/kubeconfig"}, "the kubeconfig cannot be used"},
 		"broken file":   {[]string{"qwen3", "--kubeconfig", broken}, "the kubeconfig cannot be used"},
+		"empty file":    {[]string{"qwen3", "--kubeconfig", os.DevNull}, "no cluster is configured in /dev/null"},
 		"no context":    {[]string{"qwen3", "--context", "moon", "--kubeconfig", config}, `"moon"`},
 	} {
 		t.Run(name, func(t *testing.T) {

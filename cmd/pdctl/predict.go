@@ -70,6 +70,9 @@ Exit codes: 0 predicted; 2 wrong flags, or a model that does not fit.`,
 	}
 	output := addOutput(cmd)
 	cmd.RunE = func(*cobra.Command, []string) error {
+		if model.dp < 1 || model.pp < 1 {
+			return usageError("--dp is %d and --pp is %d: allowed is 1 or more of each", model.dp, model.pp)
+		}
 		replica, padTokens, err := model.replica(tp, "tp")
 		if err != nil {
 			return err

@@ -81,7 +81,7 @@ func run(ctx context.Context, args []string, env environment) int {
 			return code
 		}
 	}
-	fmt.Fprintf(env.stderr, "%s: %v\n", cmd.CommandPath(), err)
+	fmt.Fprintf(env.stderr, "%s: %v\n", cmd.CommandPath(), groupError(err))
 	return code
 }
 
@@ -105,7 +105,7 @@ Exit codes:
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError("%w; see %s --help", err, cmd.CommandPath())
+		return usageError("%w; see %s --help", flagError(err), cmd.CommandPath())
 	})
 	if asPlugin(env.program) {
 		root.Use, root.Short = "kubectl-pda", "kubectl pda: "+root.Short

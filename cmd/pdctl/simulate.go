@@ -72,6 +72,9 @@ Exit codes: 0 simulated; 2 a flag, the scenario or a file that it names is wrong
 			_, err := io.WriteString(env.stdout, exampleScenario)
 			return err
 		}
+		if !o.frontier && cmd.Flags().Changed("target") {
+			return usageError("--target is what --frontier tunes to: --frontier is missing")
+		}
 		if err := o.sweeps.check(&o); err != nil {
 			return usageError("%w", err)
 		}

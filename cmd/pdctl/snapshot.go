@@ -96,6 +96,9 @@ func (o *snapshotOptions) records(ctx context.Context, name string) ([]planner.R
 	if o.last < 1 {
 		return nil, usageError("--last is %d: allowed is 1 or more", o.last)
 	}
+	if err := o.cluster.check(name); err != nil {
+		return nil, err
+	}
 	config, err := o.cluster.config()
 	if errors.Is(err, errNoCluster) && o.url != "" {
 		// A controller on this machine may need no token, and then no cluster.
