@@ -116,7 +116,9 @@ func (g *Generator) Validate() error {
 		refuse("curve is %q; allowed are %q, %q, %q and %q", g.Curve, Constant, Sine, Steps, Day)
 	}
 	within("rate", g.RequestsPerSecond, 0, maxPerSecond)
-	within("amplitude", g.AmplitudePerSecond, 0, g.RequestsPerSecond)
+	if g.RequestsPerSecond >= 0 { // what is wrong with the rate is said above
+		within("amplitude", g.AmplitudePerSecond, 0, g.RequestsPerSecond)
+	}
 	switch g.Arrivals {
 	case "", Poisson:
 	case Gamma, Weibull:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"time"
 )
 
@@ -17,13 +18,19 @@ type mooncakeRow struct {
 	Blocks    []uint64 `json:"hash_ids"`
 }
 
+// jsonKinds are the types of the fields in words.
+var jsonKinds = map[reflect.Kind]string{
+	reflect.Float64: "a number", reflect.Int64: "a whole number", reflect.Uint64: "a list of whole numbers of 0 or more",
+	reflect.Slice: "a list of whole numbers of 0 or more", reflect.Struct: "an object",
+}
+
 func readMooncake(line []byte) (r Request, skip string, err error) {
 	var row mooncakeRow
 	if err := json.Unmarshal(line, &row); err != nil {
 		if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
-			return r, "", fmt.Errorf("%s is a %s; allowed is %s", wrong.Field, wrong.Value, wrong.Type)
+			return r, "", fmt.Errorf("%s is a %s; allowed is %s", wrong.Field, wrong.Value, jsonKinds[wrong.Type.Kind()])
 		}
-		return r, "", err
+		return r, "", fmt.Errorf("this is no JSON object in one line: %w", err)
 	}
 	switch {
 	case row.Timestamp == nil || row.Input == nil || row.Output == nil:

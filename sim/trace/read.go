@@ -116,6 +116,9 @@ func (f *file) read(format Format) error {
 	}
 	reader, err := newCSV(string(first), format)
 	if err != nil {
+		if broken := f.broken(); broken != nil {
+			return broken // what there is of the first line is a part of it
+		}
 		return fmt.Errorf("trace: %s line %d: %w", f.name, f.line, err)
 	}
 	f.rest(reader.row)
@@ -126,6 +129,8 @@ func (f *file) read(format Format) error {
 func (f *file) broken() error {
 	if err := f.lines.Err(); errors.Is(err, bufio.ErrTooLong) {
 		return fmt.Errorf("trace: %s line %d is longer than %d bytes", f.name, f.line+1, maxLineBytes)
+	} else if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("trace: %s after line %d: the compressed file was cut off: %w", f.name, f.line, err)
 	} else if err != nil {
 		return fmt.Errorf("trace: %s after line %d: %w", f.name, f.line, err)
 	}

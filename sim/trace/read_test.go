@@ -82,10 +82,13 @@ func TestBrokenRowsAreNamedByFileLineAndReason(t *testing.T) {
 		"azure time":       {"TIMESTAMP,ContextTokens,GeneratedTokens\nnoon,2,3\n", `conv.csv line 2: TIMESTAMP is "noon"; allowed is a time such as`},
 		"longer than ever": {head + "0,1,1\n36e7,1,1\n", "conv.csv covers 100000h0m0s; allowed is up to 87600h0m0s"},
 		"mooncake field":   {`{"timestamp": 1, "input_length": 5}`, "conv.csv line 1: timestamp (ms), input_length and output_length must all be there"},
-		"mooncake type":    {`{"timestamp": "x", "input_length": 5, "output_length": 1}`, "conv.csv line 1: timestamp is a string; allowed is float64"},
+		"mooncake type":    {`{"timestamp": "x", "input_length": 5, "output_length": 1}`, "conv.csv line 1: timestamp is a string; allowed is a number"},
+		"mooncake token":   {`{"timestamp": 1, "input_length": 5.5, "output_length": 1}`, "conv.csv line 1: input_length is a number 5.5; allowed is a whole number"},
+		"mooncake hash":    {`{"timestamp": 1, "input_length": 5, "output_length": 1, "hash_ids": ["a"]}`, "allowed is a list of whole numbers of 0 or more"},
+		"mooncake cut":     {`{"timestamp": 1, "input_`, "conv.csv line 1: this is no JSON object in one line"},
 		"mooncake blocks":  {`{"timestamp": 1, "input_length": 5, "output_length": 1, "hash_ids": [1,2,3]}`, "conv.csv line 1: 3 hash_ids for 5 tokens; a block has 512"},
 		"many":             {head + strings.Repeat("1,x,1\n", 30), "conv.csv: 20 more rows like these"},
-		"cut gzip":         {zipped(azure2023)[:40], "conv.csv"},
+		"cut gzip":         {zipped(azure2023)[:40], "the compressed file was cut off"},
 	} {
 		_, err := Read(strings.NewReader(tc.text), "conv.csv", Auto)
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
