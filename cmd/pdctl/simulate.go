@@ -136,8 +136,8 @@ func (o *simulateOptions) read(env environment) (*scenario.Scenario, error) {
 // keepInputs refuses to write a result over what it is made from, or over the other result.
 func (o *simulateOptions) keepInputs(f *scenario.File, dir string) error {
 	read := []string{o.file, o.trace}
-	for _, named := range []string{f.Traffic.Trace, f.Fit, f.Model} {
-		if named != "" && !filepath.IsAbs(named) {
+	for _, named := range f.Files() {
+		if !filepath.IsAbs(named) {
 			named = filepath.Join(dir, named)
 		}
 		read = append(read, named)

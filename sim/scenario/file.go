@@ -70,8 +70,15 @@ type Link struct {
 	Latency Duration `yaml:"latency"`
 }
 
-// Traffic is a trace file or a generator.
+// Traffic is a trace file or a generator, and others that play with it and after it.
 type Traffic struct {
+	Part `yaml:",inline"`
+	With []Part `yaml:"with"`
+	Then []Part `yaml:"then"`
+}
+
+// Part is one trace file or generator.
+type Part struct {
 	Trace     string     `yaml:"trace"`
 	Format    string     `yaml:"format"`
 	RateScale *float64   `yaml:"rateScale"`

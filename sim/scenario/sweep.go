@@ -208,7 +208,7 @@ func set(n *yaml.Node, path []string, value string) error {
 	return fmt.Errorf("key %s is below a value, %q", path[0], n.Value)
 }
 
-// Files are the paths that a scenario names: fit, config and trace, as they are written.
+// Files are the paths that a scenario names: fit, config and traces, as they are written.
 func (f *File) Files() []string {
 	var all []string
 	if f.Fit != "" {
@@ -217,8 +217,10 @@ func (f *File) Files() []string {
 	if strings.HasSuffix(f.Model, ".json") {
 		all = append(all, f.Model)
 	}
-	if f.Traffic.Trace != "" && f.Traffic.Trace != "-" {
-		all = append(all, f.Traffic.Trace)
+	for _, p := range f.Traffic.parts() {
+		if p.Trace != "" && p.Trace != "-" {
+			all = append(all, p.Trace)
+		}
 	}
 	return all
 }

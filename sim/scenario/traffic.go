@@ -9,30 +9,16 @@ import (
 )
 
 // traffic reads or draws what arrives.
-func (b *builder) traffic() (err error) {
+func (b *builder) traffic() error {
 	t := b.file.Traffic
 	if b.options.Trace != "" {
-		t.Trace, t.Generator = b.options.Trace, nil
-	} else if t.Trace != "" && t.Trace != "-" {
-		t.Trace = b.path(t.Trace)
+		t.Trace, t.Generator, t.With, t.Then = b.options.Trace, nil, nil, nil
 	}
-	var tr *trace.Trace
-	switch {
-	case (t.Trace == "") == (t.Generator == nil):
-		return errors.New("traffic: allowed is one of trace and generator")
-	case t.Generator != nil:
-		tr, err = trace.Generate(t.Generator.generator(), b.seed())
-	case t.isRates():
-		tr, err = t.rates(b.seed())
-	case t.Lengths != nil:
-		err = errors.New("lengths are for rates without them: allowed with format servegen alone")
-	default:
-		tr, err = trace.Open(t.Trace, trace.Format(t.Format), b.options.Stdin)
+	if n := len(t.With) + len(t.Then); n > trace.MaxApart {
+		return fmt.Errorf("traffic: with and then have %d parts; allowed are up to %d", n, trace.MaxApart)
 	}
+	tr, err := b.joined(&t)
 	if err != nil {
-		return fmt.Errorf("traffic: %w", err)
-	}
-	if tr, err = t.change(tr, b.seed()); err != nil {
 		return fmt.Errorf("traffic: %w", err)
 	}
 	if tr.Duration() > trace.MaxDuration {
@@ -45,14 +31,80 @@ func (b *builder) traffic() (err error) {
 	return nil
 }
 
+// parts are all traces and generators: the first, those that play with it, and those that follow.
+func (t *Traffic) parts() []*Part {
+	all := []*Part{&t.Part}
+	for i := range t.With {
+		all = append(all, &t.With[i])
+	}
+	for i := range t.Then {
+		all = append(all, &t.Then[i])
+	}
+	return all
+}
+
+// joined plays the parts together. Prefix blocks are in common within one file only.
+func (b *builder) joined(t *Traffic) (*trace.Trace, error) {
+	all, err := b.part(&t.Part, 0)
+	apart := map[string]int{t.Trace: 0}
+	for i, p := range t.parts()[1:] {
+		if err != nil {
+			return nil, err
+		}
+		where, add := fmt.Sprintf("with[%d]", i), all.Merge
+		if i >= len(t.With) {
+			where, add = fmt.Sprintf("then[%d]", i-len(t.With)), all.Splice
+		}
+		var next *trace.Trace
+		if next, err = b.part(p, i+1); err != nil {
+			return nil, fmt.Errorf("%s: %w", where, err)
+		}
+		if _, known := apart[p.Trace]; !known {
+			apart[p.Trace] = i + 1
+		}
+		if n := apart[p.Trace]; n > 0 {
+			next = next.Apart(n)
+		}
+		if all, err = add(next); err != nil {
+			return nil, fmt.Errorf("%s: %w", where, err)
+		}
+	}
+	return all, err
+}
+
+// part reads or draws one of them, the n-th from 0.
+func (b *builder) part(t *Part, n int) (tr *trace.Trace, err error) {
+	part := *t
+	if part.Trace != "" && part.Trace != "-" && b.options.Trace == "" {
+		part.Trace = b.path(part.Trace)
+	}
+	seed := b.seed() + uint64(n)*0x9e3779b97f4a7c15 // parts alike must not draw alike
+	switch {
+	case (part.Trace == "") == (part.Generator == nil):
+		return nil, errors.New("allowed is one of trace and generator")
+	case part.Generator != nil:
+		tr, err = trace.Generate(part.Generator.generator(), seed)
+	case part.isRates():
+		tr, err = part.rates(seed)
+	case part.Lengths != nil:
+		err = errors.New("lengths are for rates without them: allowed with format servegen alone")
+	default:
+		tr, err = trace.Open(part.Trace, trace.Format(part.Format), b.options.Stdin)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return part.change(tr, seed)
+}
+
 // isRates says whether the trace is rates instead of requests.
-func (t *Traffic) isRates() bool {
+func (t *Part) isRates() bool {
 	format := trace.Format(t.Format)
 	return format == trace.ServeGen || (format == "" || format == trace.Auto) && t.Trace != "-" && trace.LooksLikeRates(t.Trace)
 }
 
 // rates draws requests from a file of rates. The cut and the scale are then done already, on the rates.
-func (t *Traffic) rates(seed uint64) (*trace.Trace, error) {
+func (t *Part) rates(seed uint64) (*trace.Trace, error) {
 	r := trace.Rates{From: t.Start.Duration, Scale: or(t.RateScale, 1), Seed: seed}
 	if t.Duration.Duration > 0 {
 		r.To = r.From + t.Duration.Duration
@@ -72,7 +124,7 @@ func (t *Traffic) rates(seed uint64) (*trace.Trace, error) {
 }
 
 // change cuts, repeats, speeds up and scales a trace, in this order.
-func (t *Traffic) change(tr *trace.Trace, seed uint64) (*trace.Trace, error) {
+func (t *Part) change(tr *trace.Trace, seed uint64) (*trace.Trace, error) {
 	var err error
 	if t.Start.Duration > 0 || t.Duration.Duration > 0 {
 		end := time.Duration(0)

@@ -83,16 +83,36 @@ func (t *Trace) Splice(other *Trace) (*Trace, error) {
 	if t.length+other.length > MaxDuration {
 		return nil, fmt.Errorf("trace: %v and %v are more than %v", t.length, other.length, MaxDuration)
 	}
-	out := t.join(other, t.length)
+	out, err := t.join(other, t.length)
+	if err != nil {
+		return nil, err
+	}
 	out.length = t.length + other.length
 	return out, nil
 }
 
 // Merge plays both at once.
-func (t *Trace) Merge(other *Trace) *Trace {
-	out := t.join(other, 0)
+func (t *Trace) Merge(other *Trace) (*Trace, error) {
+	out, err := t.join(other, 0)
+	if err != nil {
+		return nil, err
+	}
 	out.length = max(t.length, other.length)
 	out.sort()
+	return out, nil
+}
+
+// MaxApart is how many traces can be told apart by Apart.
+const MaxApart = 15
+
+// Apart gives t prefix blocks of its own, the n-th of up to MaxApart: the ids of
+// two files mean different prompts.
+func (t *Trace) Apart(n int) *Trace {
+	out := t.clone()
+	out.blocks = make([]uint64, len(t.blocks))
+	for i, id := range t.blocks {
+		out.blocks[i] = id + uint64(n)<<60 // ids of a file are below 2^40, of its scaled copies below 2^60
+	}
 	return out
 }
 
@@ -115,7 +135,10 @@ func (t *Trace) clone() *Trace {
 	return &Trace{Notes: t.Notes, rows: append([]row(nil), t.rows...), blocks: t.blocks, length: t.length}
 }
 
-func (t *Trace) join(other *Trace, shift time.Duration) *Trace {
+func (t *Trace) join(other *Trace, shift time.Duration) (*Trace, error) {
+	if n := len(t.rows) + len(other.rows); n > maxRequests {
+		return nil, fmt.Errorf("trace: %d requests are there together; at most %d are allowed", n, maxRequests)
+	}
 	out := t.clone()
 	out.blocks = append(slices.Clip(out.blocks), other.blocks...)
 	out.Notes = append(slices.Clip(out.Notes), other.Notes...)
@@ -124,5 +147,5 @@ func (t *Trace) join(other *Trace, shift time.Duration) *Trace {
 		r.from += len(t.blocks)
 		out.rows = append(out.rows, r)
 	}
-	return out
+	return out, nil
 }

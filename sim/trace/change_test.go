@@ -194,7 +194,7 @@ func TestChangesKeepTheTraceInOrder(t *testing.T) {
 			case 3:
 				next, err = now.Splice(base)
 			case 4:
-				next = now.Merge(base)
+				next, err = now.Merge(base)
 			case 5:
 				next, err = now.Repeat(rapid.IntRange(1, 3).Draw(t, "times"))
 			}

@@ -30,7 +30,8 @@
 // as the factor says, a part of one by chance, and copies are moved by up to
 // half a minute so that they do not arrive together. Copies share no prefix with
 // their originals. Speed squeezes time instead. Cut, Splice, Merge and Repeat do
-// what they say. None changes the trace it is given.
+// what they say; Apart keeps the hash ids of two files from meaning the same.
+// None changes the trace it is given.
 //
 // # Generators
 //
