@@ -196,6 +196,26 @@ func (c *Reconciler) undrain(ctx context.Context, r *round) {
 	}
 }
 
+// leave takes back what was said to replicas of a target that the resource names
+// no longer: they stay, and nobody else knows what they were told. It is tried
+// once; what could not be told is an event.
+func (c *Reconciler) leave(ctx context.Context, r *round) {
+	if len(r.svc.drains) == 0 || r.svc.target.Namespace == "" || !r.svc.turns(r) {
+		return
+	}
+	seen, err := c.workload.Observe(ctx, r.svc.target, r.now)
+	if err == nil {
+		for _, role := range roles {
+			d := r.svc.drains[role]
+			err = errors.Join(err, c.workload.Undrain(ctx, r.svc.target, workloadHook(d.how), seen.PodsOf(d.replicas)))
+		}
+	}
+	if !errors.As(err, new(*workload.MissingError)) { // gone, with all that were told
+		r.hookError = err
+	}
+	r.svc.drains = map[planner.Role]drain{}
+}
+
 // drained reports whether the role's count may be written now: nothing is to be
 // drained, all is, or the deadline has passed. While a word is to be taken back
 // none is given.

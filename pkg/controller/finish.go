@@ -72,17 +72,26 @@ func (c *Reconciler) finish(ctx context.Context, request reconcile.Request, pda 
 		}
 	}
 	if step.to != step.from {
-		if err := c.workload.Apply(ctx, r.target, step.role, step.from, step.to); err != nil {
+		err := c.workload.Apply(ctx, r.target, step.role, step.from, step.to)
+		switch {
+		case err == nil:
+			log.Info("scaled", "role", step.role, "from", step.from, "to", step.to, "why", step.why)
+		case r.overdue():
+			step.done, step.lost, step.why = true, true, fmt.Sprintf("its move was not ended, role %s could not be scaled from %d to %d: %s", step.role, step.from, step.to, err)
+		default:
 			log.Error(err, "the move of a deleted resource could not be ended yet", "role", step.role)
 			return reconcile.Result{RequeueAfter: r.interval()}, nil
 		}
-		log.Info("scaled", "role", step.role, "from", step.from, "to", step.to, "why", step.why)
 	}
 	if !step.done || r.owesWord() {
 		return reconcile.Result{RequeueAfter: r.interval()}, nil
 	}
 	r.foreign = ""
-	c.event(r, corev1.EventTypeNormal, "MoveEnded", "Move", "the resource is deleted: "+step.why)
+	if step.lost {
+		c.event(r, corev1.EventTypeWarning, "MoveFailed", "Move", "the resource is deleted: "+step.why)
+	} else {
+		c.event(r, corev1.EventTypeNormal, "MoveEnded", "Move", "the resource is deleted: "+step.why)
+	}
 	r.svc.memory.Move, r.svc.drains = nil, nil
 	if err := c.release(ctx, r); err != nil {
 		return reconcile.Result{RequeueAfter: time.Second}, client.IgnoreNotFound(err)
@@ -108,7 +117,16 @@ type ending struct {
 	role     planner.Role
 	from, to int
 	done     bool
-	why      string
+	// lost: the move stays as it is, because its target cannot be reached.
+	lost bool
+	why  string
+}
+
+// overdue reports whether a deleted resource was held for as long as a move may
+// take: one that nobody can delete helps no one.
+func (r *round) overdue() bool {
+	b := rebalance(&r.pda.Spec.Rebalance)
+	return r.now.Sub(r.base.DeletionTimestamp.Time) > (b.DrainTimeoutSeconds + b.StartTimeoutSeconds).Duration()
 }
 
 // lastStep looks at what the move has come to.
@@ -130,7 +148,7 @@ func (c *Reconciler) lastStep(ctx context.Context, r *round) ending {
 		if r.unseen.reason == ReasonTargetMissing {
 			return ending{done: true, why: "the target is gone"}
 		}
-		return ending{why: r.unseen.message}
+		return ending{done: r.overdue(), lost: true, why: "its move or drain was not ended, " + r.unseen.message}
 	}
 	r.seen, r.drains = &seen, map[planner.Role]drain{}
 	c.undrain(ctx, r)

@@ -14,6 +14,7 @@ import (
 // observe looks at the workload and, where it is there, reads its metrics.
 func (c *Reconciler) observe(ctx context.Context, r *round) {
 	r.target = workload.TargetOf(r.pda)
+	c.leave(ctx, r)
 	r.svc.aim(c, r)
 	seen, err := c.workload.Observe(ctx, r.target, r.now)
 	if err != nil {
@@ -42,16 +43,22 @@ func unseen(t workload.Target, err error) *refusalError {
 // aim makes what is remembered about the target that the resource names now. A
 // memory of another service, or of other roles, says nothing of this one.
 func (s *service) aim(c *Reconciler, r *round) {
-	t := r.target
-	t.Autoscaler = ""
-	if reflect.DeepEqual(s.target, t) {
+	if !s.turns(r) {
 		return
 	}
 	if s.target.Namespace != "" {
 		c.workload.Forget(s.target)
-		s.startOver(r, "the target was changed to "+t.String())
+		s.startOver(r, "the target was changed to "+r.target.String())
 	}
-	s.target = t
+	s.target = r.target
+	s.target.Autoscaler = ""
+}
+
+// turns reports whether the resource names another target than the last round's.
+func (s *service) turns(r *round) bool {
+	t := r.target
+	t.Autoscaler = ""
+	return !reflect.DeepEqual(s.target, t)
 }
 
 // recognise starts over where the group was deleted and made again.

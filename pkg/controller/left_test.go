@@ -1,0 +1,125 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+	"github.com/pdautoscaler/pdautoscaler/pkg/workload"
+)
+
+// twoGroups has one service for the group of the example and another for every other.
+type twoGroups struct {
+	*fakeService
+	other *fakeService
+}
+
+func (g twoGroups) Observe(ctx context.Context, t workload.Target, now time.Time) (workload.Observation, error) {
+	if t.Group != "dynamo-pd" {
+		return g.other.Observe(ctx, t, now)
+	}
+	return g.fakeService.Observe(ctx, t, now)
+}
+
+// The resource is pointed at another group in the middle of a drain: the replicas
+// of the first stay, and must not believe for ever that they go.
+func TestTargetChangedInMidDrain(t *testing.T) {
+	begun := func(t *testing.T) *world {
+		w := newWorld(t, example(hook(byLabel("a", ""))))
+		other := newService(w)
+		other.uid = "group-2"
+		for _, p := range other.pools {
+			for i := range p.Replicas {
+				p.Replicas[i].Name = "other-" + p.Replicas[i].Name
+			}
+		}
+		w.controller.workload = twoGroups{w.service, other}
+		w.decide = scaleTo(1, 1)
+		w.rounds(1)
+		w.wantWords("at first", "prefill-2 label a=true")
+		w.edit(func(p *v1alpha1.PDAutoscaler) { p.Spec.Target.Name = "another" })
+		w.decide = scaleTo(2, 1)
+		return w
+	}
+	t.Run("taken back", func(t *testing.T) {
+		w := begun(t)
+		w.rounds(1)
+		w.wantWords("after the edit")
+		if s := w.resource().Status; len(s.Drains) > 0 || len(w.resource().Finalizers) > 0 {
+			t.Errorf("still on record: %+v", s.Drains)
+		}
+	})
+	t.Run("while the other is drained", func(t *testing.T) {
+		w := begun(t)
+		w.decide = scaleTo(1, 1)
+		w.rounds(1)
+		w.wantWords("after the edit", "other-prefill-2 label a=true")
+	})
+	t.Run("and cannot be told", func(t *testing.T) {
+		w := begun(t)
+		w.service.refuseDrain = errors.New("no route")
+		w.rounds(1)
+		if n := w.countEvents("Warning DrainHookFailed: no route"); n != 1 {
+			t.Errorf("nobody says that a replica was left so: %q", w.events)
+		}
+	})
+	t.Run("the first is gone", func(t *testing.T) {
+		w := begun(t)
+		w.service.observe = &workload.MissingError{What: "RoleBasedGroup default/dynamo-pd", Why: "does not exist"}
+		w.rounds(1)
+		if n := w.countEvents("Warning DrainHookFailed"); n != 0 {
+			t.Errorf("a group that is gone has no replica to tell: %q", w.events)
+		}
+	})
+}
+
+// A deleted resource whose move cannot be ended, because the target cannot be
+// read or written, is let go when a move would have been given up.
+func TestDeletedResourceIsNotHeldForEver(t *testing.T) {
+	for name, disturb := range map[string]func(*world){
+		"the target cannot be read": func(w *world) { w.service.observe = errors.New("forbidden") },
+		"the count is refused": func(w *world) {
+			w.service.settle()
+			w.service.refuse[planner.Decode], w.service.refuse[planner.Prefill] = errors.New("denied"), errors.New("denied")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := movingWorld(t)
+			w.clock.SetTime(time.Now().UTC()) // the API server's clock sets the time of deletion
+			w.rounds(2)
+			if w.resource().Status.Move == nil {
+				t.Fatal("no move is under way: the test has no subject")
+			}
+			disturb(w)
+			if err := w.api.Delete(t.Context(), w.resource()); err != nil {
+				t.Fatal(err)
+			}
+			r := w.resource().Spec.Rebalance
+			limit := r.DrainTimeout.Duration + r.StartTimeout.Duration
+			for began := w.clock.Now(); ; w.pass(10 * time.Second) {
+				if _, err := w.controller.Reconcile(t.Context(), reconcile.Request{NamespacedName: w.key}); err != nil {
+					t.Fatal(err)
+				}
+				err := w.api.Get(t.Context(), w.key, &v1alpha1.PDAutoscaler{})
+				held := w.clock.Now().Sub(began)
+				if apierrors.IsNotFound(err) && held <= limit-time.Minute {
+					t.Fatalf("it is gone after %v, with half a move that might still be ended", held)
+				} else if apierrors.IsNotFound(err) {
+					break
+				}
+				if held > limit+time.Minute {
+					t.Fatalf("it is still held after %v, the timeouts of a move are %v", held, limit)
+				}
+			}
+			if w.countEvents("Warning MoveFailed: the resource is deleted: ") != 1 {
+				t.Errorf("nobody is told what was left: %q", w.events)
+			}
+		})
+	}
+}
