@@ -27,6 +27,7 @@ func ReadRecords(r io.Reader, name string) ([]planner.Record, error) {
 	if len(data) > maxRecordBytes {
 		return nil, fmt.Errorf("%s is larger than %d MiB: save fewer decisions in one file", name, maxRecordBytes>>20)
 	}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // editors of another system begin files with it
 	records, err := parseRecords(data)
 	if fault, ok := errors.AsType[*jsonError](err); ok {
 		line, column := position(data, fault.offset)
@@ -127,7 +128,7 @@ func parseRecord(data []byte, at, n int) (record planner.Record, end int, err er
 // wrongOutline says what keeps an object from being a record of this version, or nothing. It is asked before the fields
 // are looked at: a newer record may well have fields that are unknown here, and its version is the true reason.
 func wrongOutline(version, input, decision json.RawMessage) string {
-	const form = `a decision record is {"version": 2, "input": {...}, "decision": {...}}`
+	form := fmt.Sprintf(`a decision record is {"version": %d, "input": {...}, "decision": {...}}`, planner.RecordVersion)
 	switch {
 	case version == nil:
 		return "has no version: " + form

@@ -83,6 +83,7 @@ func TestReadRecordsReadsWhatIsWritten(t *testing.T) {
 	}{
 		"one record":           {one, []planner.Record{record}},
 		"with space around":    {" \n\t" + one + "\r\n\n", []planner.Record{record}},
+		"with a mark before":   {"\ufeff" + one, []planner.Record{record}},
 		"indented":             {string(indented), []planner.Record{record}},
 		"a list":               {"[" + one + ",\n" + one + "]", []planner.Record{record, record}},
 		"one line after other": {one + "\n" + one + "\n" + one, []planner.Record{record, record, record}},
@@ -106,7 +107,7 @@ func TestReadRecordsRefuses(t *testing.T) {
 		"nothing":         {"", "f.json:1:1: no decision record in here: it is empty"},
 		"an empty list":   {"[]", "f.json:1:1: no decision record in here: the list is empty"},
 		"no JSON":         {"kind: PDAutoscaler", "f.json:1:1: record 1: not JSON"},
-		"another object":  {`{"kind":"PDAutoscaler"}`, "f.json:1:1: record 1 has no version: a decision record is"},
+		"another object":  {`{"kind":"PDAutoscaler"}`, fmt.Sprintf(`f.json:1:1: record 1 has no version: a decision record is {"version": %d, `, planner.RecordVersion)},
 		"no input":        {`{"version":1,"decision":{}}`, "f.json:1:1: record 1 has no input"},
 		"no decision":     {`{"version":1,"input":{}}`, "f.json:1:1: record 1 has no decision"},
 		"newer version":   {strings.Replace(one, fmt.Sprintf(`"version":%d`, planner.RecordVersion), fmt.Sprintf(`"version":%d`, planner.RecordVersion+1), 1), "f.json:1:1: record 1 has version 5 and this program reads version 4: use the pdctl of the release that wrote it"},
