@@ -76,7 +76,7 @@ func TestOneRestartAmongSeriesThatGrow(t *testing.T) {
 func TestShortQueueWhileDecodeIsFull(t *testing.T) {
 	server := startNATS(t, nil)
 	w := newWorkers(t, server)
-	w.createStream(1, 0)
+	w.createStream(1)
 	w.createConsumer()
 	r := newRig(t, natsConfig(server.ClientURL()))
 	r.pod(KindPrefill, "p").set(worker(5, 0, 0)...)

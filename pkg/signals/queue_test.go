@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+	"github.com/pdautoscaler/pdautoscaler/test/loopback"
 )
 
 const (
@@ -25,7 +26,8 @@ const (
 // startNATS runs a NATS server on loopback.
 func startNATS(t testing.TB, change func(o *server.Options)) *server.Server {
 	t.Helper()
-	o := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true}
+	o := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
+		AuthTimeout: patience.Seconds(), TLSTimeout: patience.Seconds()}
 	if change != nil {
 		change(o)
 	}
@@ -35,7 +37,7 @@ func startNATS(t testing.TB, change func(o *server.Options)) *server.Server {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(20 * time.Second) {
+	if !s.ReadyForConnections(patience) {
 		t.Fatal("the NATS server does not start")
 	}
 	return s
@@ -43,12 +45,14 @@ func startNATS(t testing.TB, change func(o *server.Options)) *server.Server {
 
 // natsConfig reads the queue of a server.
 func natsConfig(address string) Config {
-	return Config{NATS: &NATSConfig{URL: address, Stream: stream, Consumer: consumer}, Timeout: 10 * time.Second}
+	return Config{NATS: &NATSConfig{URL: address, Stream: stream, Consumer: consumer}, Timeout: patience}
 }
 
 // worker side of the queue.
 type workers struct {
-	t        testing.TB
+	t testing.TB
+	// ctx is the test's, with a deadline: without one JetStream's client gives each question 5 s.
+	ctx      context.Context
 	js       jetstream.JetStream
 	stream   jetstream.Stream
 	consumer jetstream.Consumer
@@ -56,31 +60,50 @@ type workers struct {
 
 func newWorkers(t testing.TB, s *server.Server) *workers {
 	t.Helper()
-	conn, err := nats.Connect(s.ClientURL())
+	conn, err := nats.Connect(s.ClientURL(), nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
+	t.Cleanup(cancel)
 	js, err := jetstream.New(conn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &workers{t: t, js: js}
+	return &workers{t: t, ctx: ctx, js: js}
 }
 
-func (w *workers) createStream(replicas int, maxAge time.Duration) {
+func (w *workers) createStream(replicas int) {
 	w.t.Helper()
 	var err error
-	if w.stream, err = w.js.CreateStream(w.t.Context(), jetstream.StreamConfig{
-		Name: stream, Subjects: []string{stream + ".*"}, MaxAge: maxAge, Replicas: replicas}); err != nil {
+	if w.stream, err = w.js.CreateStream(w.ctx, jetstream.StreamConfig{
+		Name: stream, Subjects: []string{stream + ".*"}, Replicas: replicas}); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
+// keepFor changes how long the stream keeps a message; 0 is for ever.
+func (w *workers) keepFor(maxAge time.Duration) {
+	w.t.Helper()
+	cfg := w.stream.CachedInfo().Config
+	cfg.MaxAge = maxAge
+	if maxAge > 0 {
+		cfg.Duplicates = maxAge // it may be no longer
+	}
+	var err error
+	if w.stream, err = w.js.UpdateStream(w.ctx, cfg); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// onceOnly is a consumer that gives no message out again while a test lasts: by itself it would after 30 s.
+var onceOnly = jetstream.ConsumerConfig{Durable: consumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Hour}
+
 func (w *workers) createConsumer() {
 	w.t.Helper()
 	var err error
-	if w.consumer, err = w.stream.CreateConsumer(w.t.Context(), jetstream.ConsumerConfig{Durable: consumer, AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
+	if w.consumer, err = w.stream.CreateConsumer(w.ctx, onceOnly); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -89,40 +112,54 @@ func (w *workers) createConsumer() {
 // them: the server acknowledges a message a moment before it counts it.
 func (w *workers) publish(n int) {
 	w.t.Helper()
-	waiting := func() uint64 {
-		if w.consumer == nil {
-			return 0
-		}
-		info, err := w.consumer.Info(w.t.Context())
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		return info.NumPending
+	before := uint64(0)
+	if w.consumer != nil {
+		before = w.waiting()
 	}
-	before := waiting()
 	for range n {
-		if _, err := w.js.Publish(w.t.Context(), subject, []byte("prefill this")); err != nil {
+		if _, err := w.js.Publish(w.ctx, subject, []byte("prefill this")); err != nil {
 			w.t.Fatal(err)
 		}
 	}
 	if w.consumer != nil {
-		await(w.t, "the consumer to know of the messages", func() bool { return waiting() == before+uint64(n) })
+		w.awaitWaiting(before + uint64(n))
 	}
+}
+
+// waiting is what the consumer itself counts.
+func (w *workers) waiting() uint64 {
+	w.t.Helper()
+	info, err := w.consumer.Info(w.ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return info.NumPending
+}
+
+// awaitWaiting waits for the consumer to count so many.
+func (w *workers) awaitWaiting(n uint64) {
+	w.t.Helper()
+	await(w.t, fmt.Sprintf("the consumer to count %d messages", n), func() bool { return w.waiting() == n })
 }
 
 // fetch takes messages out of the queue and acknowledges them, as prefill workers do at once.
 func (w *workers) fetch(n int, ack bool) {
 	w.t.Helper()
-	batch, err := w.consumer.Fetch(n, jetstream.FetchMaxWait(10*time.Second))
+	batch, err := w.consumer.Fetch(n, jetstream.FetchMaxWait(patience))
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	taken := 0
 	for m := range batch.Messages() {
+		taken++
 		if ack {
-			if err := m.DoubleAck(w.t.Context()); err != nil {
+			if err := m.DoubleAck(w.ctx); err != nil {
 				w.t.Fatal(err)
 			}
 		}
+	}
+	if taken != n {
+		w.t.Fatalf("%d messages were taken, want %d (%v)", taken, n, batch.Error())
 	}
 }
 
@@ -144,14 +181,15 @@ func TestF33QueueDepth(t *testing.T) {
 	w := newWorkers(t, s)
 	r := newRig(t, natsConfig(s.ClientURL()))
 	wantUnknown(t, "no stream", r.collect().PrefillWaiting, `no stream "dynamo_prefill_queue"`)
-	w.createStream(1, 0)
+	w.createStream(1)
 	w.publish(5)
 	wantUnknown(t, "5 published, no consumer", r.collect().PrefillWaiting, `no consumer "worker-group"`)
 	w.createConsumer()
+	w.awaitWaiting(5)
 	wantKnown(t, "consumer created", r.collect().PrefillWaiting, 5)
 	w.fetch(2, true)
 	wantKnown(t, "2 worked", r.collect().PrefillWaiting, 3)
-	if info, err := w.stream.Info(t.Context()); err != nil || info.State.Msgs != 5 {
+	if info, err := w.stream.Info(w.ctx); err != nil || info.State.Msgs != 5 {
 		t.Errorf("the stream holds %v messages (%v), want still 5", info, err)
 	}
 	w.fetch(1, false)
@@ -171,7 +209,7 @@ func TestF33QueueDepth(t *testing.T) {
 func TestQueueIsNotAddedToTheEngines(t *testing.T) {
 	s := startNATS(t, nil)
 	w := newWorkers(t, s)
-	w.createStream(1, 0)
+	w.createStream(1)
 	w.createConsumer()
 	w.publish(4)
 	r := newRig(t, natsConfig(s.ClientURL()))
@@ -183,15 +221,14 @@ func TestQueueIsNotAddedToTheEngines(t *testing.T) {
 func TestMessagesThatExpire(t *testing.T) {
 	s := startNATS(t, nil)
 	w := newWorkers(t, s)
-	w.createStream(1, 2*time.Second)
+	w.createStream(1)
 	w.createConsumer()
 	w.publish(6)
 	r := newRig(t, natsConfig(s.ClientURL()))
 	wantKnown(t, "published", r.collect().PrefillWaiting, 6)
-	await(t, "the messages to expire", func() bool {
-		info, err := w.stream.Info(t.Context())
-		return err == nil && info.State.Msgs == 0
-	})
+	w.keepFor(200 * time.Millisecond)
+	w.awaitWaiting(0)
+	w.keepFor(0)
 	s1 := r.collect()
 	wantUnknown(t, "after they expired", s1.PrefillWaiting, "6 messages of nats dynamo_prefill_queue/worker-group expired")
 	wantUnknown(t, "as long as nobody works", r.collect().PrefillWaiting, "expired")
@@ -204,15 +241,16 @@ func TestMessagesThatExpire(t *testing.T) {
 func TestMessagesThatAreLostAmongOthers(t *testing.T) {
 	s := startNATS(t, nil)
 	w := newWorkers(t, s)
-	w.createStream(1, 0)
+	w.createStream(1)
 	w.createConsumer()
 	w.publish(10)
 	r := newRig(t, natsConfig(s.ClientURL()))
 	wantKnown(t, "published", r.collect().PrefillWaiting, 10)
 	w.fetch(2, true)
-	if err := w.stream.Purge(t.Context(), jetstream.WithPurgeKeep(5)); err != nil {
+	if err := w.stream.Purge(w.ctx, jetstream.WithPurgeKeep(5)); err != nil {
 		t.Fatal(err)
 	}
+	w.awaitWaiting(5)
 	wantUnknown(t, "2 worked, 3 purged", r.collect().PrefillWaiting, "3 messages")
 	w.fetch(1, true)
 	wantKnown(t, "work goes on", r.collect().PrefillWaiting, 4)
@@ -222,13 +260,13 @@ func TestMessagesThatAreLostAmongOthers(t *testing.T) {
 func TestConsumerMadeAnew(t *testing.T) {
 	s := startNATS(t, nil)
 	w := newWorkers(t, s)
-	w.createStream(1, 0)
+	w.createStream(1)
 	w.createConsumer()
 	w.publish(3)
 	w.fetch(2, true)
 	r := newRig(t, natsConfig(s.ClientURL()))
 	wantKnown(t, "before", r.collect().PrefillWaiting, 1)
-	if err := w.stream.DeleteConsumer(t.Context(), consumer); err != nil {
+	if err := w.stream.DeleteConsumer(w.ctx, consumer); err != nil {
 		t.Fatal(err)
 	}
 	wantUnknown(t, "between", r.collect().PrefillWaiting, "no consumer")
@@ -248,9 +286,11 @@ func TestConsumerMadeAnewBeforeAnyWork(t *testing.T) {
 
 func TestServerStopsAndComesBack(t *testing.T) {
 	dir := t.TempDir()
-	s := startNATS(t, func(o *server.Options) { o.StoreDir = dir })
+	port := loopback.Port(t) // the same before and after
+	at := func(o *server.Options) { o.StoreDir, o.Host, o.Port = dir, loopback.Host(), port }
+	s := startNATS(t, at)
 	w := newWorkers(t, s)
-	w.createStream(1, 0)
+	w.createStream(1)
 	w.createConsumer()
 	w.publish(2)
 	r := newRig(t, natsConfig(s.ClientURL()))
@@ -268,29 +308,18 @@ func TestServerStopsAndComesBack(t *testing.T) {
 		t.Errorf("report = %+v, want the age of the last answer", report)
 	}
 	back := conn.StatusChanged(nats.CONNECTED)
-	address, err := url.Parse(s.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := 0
-	fmt.Sscan(address.Port(), &port)
-	startNATS(t, func(o *server.Options) { o.StoreDir, o.Port = dir, port })
+	startNATS(t, at)
 	<-back
 	wantKnown(t, "after", r.collect().PrefillWaiting, 2)
 }
 
 // A server that is not there at first is used once it is.
 func TestServerComesLate(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	listener.Close()
-	r := newRig(t, natsConfig(fmt.Sprintf("nats://127.0.0.1:%d", port)))
+	port := loopback.Port(t)
+	r := newRig(t, natsConfig(fmt.Sprintf("nats://%s:%d", loopback.Host(), port)))
 	wantUnknown(t, "no server", r.collect().PrefillWaiting, "the NATS server is not connected")
-	w := newWorkers(t, startNATS(t, func(o *server.Options) { o.Port = port }))
-	w.createStream(1, 0)
+	w := newWorkers(t, startNATS(t, func(o *server.Options) { o.Host, o.Port = loopback.Host(), port }))
+	w.createStream(1)
 	w.createConsumer()
 	w.publish(1)
 	var got planner.Reading
@@ -307,10 +336,10 @@ func TestServerThatSaysNothing(t *testing.T) {
 	}
 	defer listener.Close()
 	cfg := natsConfig("nats://" + listener.Addr().String())
-	cfg.Timeout = 200 * time.Millisecond
+	cfg.Timeout = brief
 	r := newRig(t, cfg)
 	r.pod(KindDecode, "d").set(worker(1, 3, 0)...)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	s, _ := r.collector.Collect(ctx, []Target{r.pods[0].target}, r.now)
 	if ctx.Err() != nil {
@@ -355,32 +384,37 @@ func TestF33EveryServerGivesTheLeadersDepth(t *testing.T) {
 	w.createInCluster()
 	w.publish(8)
 	for _, s := range servers {
-		r := newRig(t, natsConfig(s.ClientURL()))
-		var got planner.Reading
-		await(t, "an answer", func() bool { got = r.collect().PrefillWaiting; return got.Ok() })
-		wantKnown(t, "prefill waiting through "+s.Name(), got, 8)
+		newRig(t, natsConfig(s.ClientURL())).awaitWaiting("through "+s.Name(), 8)
 	}
 }
 
-// startCluster runs servers that know each other.
+// awaitWaiting collects until the depth is known. At a step-down it may be unknown for a moment; it is never another.
+func (r *rig) awaitWaiting(what string, want float64) {
+	r.t.Helper()
+	await(r.t, "the depth "+what, func() bool {
+		got := r.collect().PrefillWaiting
+		if got.Ok() {
+			wantKnown(r.t, "prefill waiting "+what, got, want)
+		}
+		return got.Ok()
+	})
+}
+
+// startClusterWith runs servers that know each other.
 func startClusterWith(t *testing.T, n int, change func(o *server.Options)) []*server.Server {
 	t.Helper()
 	var routes []*url.URL
 	var ports []int
 	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
-		routes = append(routes, &url.URL{Scheme: "nats", Host: listener.Addr().String()})
-		listener.Close()
+		port := loopback.Port(t)
+		ports = append(ports, port)
+		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("%s:%d", loopback.Host(), port)})
 	}
 	var servers []*server.Server
 	for i, port := range ports {
 		servers = append(servers, startNATS(t, func(o *server.Options) {
 			o.ServerName = fmt.Sprintf("nats-%d", i)
-			o.Cluster = server.ClusterOpts{Name: "nats", Host: "127.0.0.1", Port: port}
+			o.Cluster = server.ClusterOpts{Name: "nats", Host: loopback.Host(), Port: port, AuthTimeout: patience.Seconds()}
 			o.Routes = routes
 			if change != nil {
 				change(o)
@@ -395,7 +429,7 @@ func startClusterWith(t *testing.T, n int, change func(o *server.Options)) []*se
 func TestDemandOfPrefillPodsAndQueue(t *testing.T) {
 	s := startNATS(t, nil)
 	w := newWorkers(t, s)
-	w.createStream(1, 0)
+	w.createStream(1)
 	w.createConsumer()
 	r := newRig(t, natsConfig(s.ClientURL()))
 	p := r.pod(KindPrefill, "p")
@@ -408,7 +442,7 @@ func TestDemandOfPrefillPodsAndQueue(t *testing.T) {
 		got = r.collect()
 	}
 	wantKnown(t, "demand", got.RequestsPerSecond, 3)
-	if err := w.stream.DeleteConsumer(t.Context(), consumer); err != nil {
+	if err := w.stream.DeleteConsumer(w.ctx, consumer); err != nil {
 		t.Fatal(err)
 	}
 	p.set(worker(90, 1, 0)...)
@@ -418,14 +452,15 @@ func TestDemandOfPrefillPodsAndQueue(t *testing.T) {
 // await waits for what another process does in its own time.
 func await(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	const most = 2 * patience // only a hang takes longer
+	deadline := time.After(most)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatal("waited 30 s for " + what)
+			t.Fatalf("waited %v for %s", most, what)
 		}
 	}
 }

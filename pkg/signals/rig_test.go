@@ -20,6 +20,13 @@ var epoch = time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
 // interval is the time between two collections unless a test says otherwise.
 const interval = 15 * time.Second
 
+// patience is how long a source has that is meant to answer. On a busy machine an answer over loopback may take seconds.
+const patience = time.Minute
+
+// brief is how long one has that is meant to hang: the test waits for it to pass. Where others answer in the same time it is
+// still as long as they need on a busy machine.
+const brief = 2 * time.Second
+
 // fakePod is a metrics page on loopback. Its fields may be changed between collections.
 type fakePod struct {
 	mu          sync.Mutex
@@ -29,14 +36,39 @@ type fakePod struct {
 	contentType string
 	// hang keeps the answer back until the asker gives up.
 	hang bool
+	// hangs counts those that hang.
+	hangs *atMost
+}
+
+// atMost is the largest number of things that went on at the same time.
+type atMost struct {
+	mu        sync.Mutex
+	now, most int
+}
+
+func (a *atMost) during(f func()) {
+	a.mu.Lock()
+	a.now++
+	a.most = max(a.most, a.now)
+	a.mu.Unlock()
+	f()
+	a.mu.Lock()
+	a.now--
+	a.mu.Unlock()
+}
+
+func (a *atMost) seen() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.most
 }
 
 func (p *fakePod) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
-	body, status, contentType, hang := p.body, p.status, p.contentType, p.hang
+	body, status, contentType, hang, hangs := p.body, p.status, p.contentType, p.hang, p.hangs
 	p.mu.Unlock()
 	if hang {
-		<-r.Context().Done()
+		hangs.during(func() { <-r.Context().Done() })
 		return
 	}
 	w.Header().Set("Content-Type", contentType)
@@ -75,6 +107,9 @@ func newRig(t testing.TB, cfg Config) *rig {
 	if cfg.TTFTPercentile == 0 {
 		cfg.TTFTPercentile, cfg.TPOTPercentile = 0.9, 0.9
 	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = patience
+	}
 	c, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +120,7 @@ func newRig(t testing.TB, cfg Config) *rig {
 
 // pod adds a ready pod with an empty page.
 func (r *rig) pod(kind Kind, name string) *fakePod {
-	p := &fakePod{status: http.StatusOK, contentType: "text/plain; version=0.0.4; charset=utf-8"}
+	p := &fakePod{hangs: &atMost{}, status: http.StatusOK, contentType: "text/plain; version=0.0.4; charset=utf-8"}
 	server := httptest.NewServer(p)
 	r.t.Cleanup(server.Close)
 	p.target = Target{Kind: kind, Namespace: "default", Pod: name, UID: "uid-" + name, Node: "node-0", URL: server.URL + "/metrics", Ready: true}
