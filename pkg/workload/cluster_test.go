@@ -334,7 +334,9 @@ func (c *cluster) write(object client.Object, sub string, patch client.Patch) er
 // workload returns a Workload on the cluster as it is now.
 func (c *cluster) workload() *Workload {
 	api := c.client()
-	return New(api, api, WithDiscovery(discovery(c.versions)))
+	w := New(api, api, WithDiscovery(discovery(c.versions)))
+	w.drainer.Timeout = time.Minute // on a busy machine an answer over loopback may take seconds
+	return w
 }
 
 // discovery answers which versions of RoleBasedGroup are served: these, of

@@ -3,18 +3,22 @@ package workload_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -95,7 +99,12 @@ type service struct {
 	target   workload.Target
 	node     string
 	product  string
+	// stopGroups ends the stand-in for the controller of groups.
+	stopGroups func()
 }
+
+// patience is how long a test waits for what must come: only a hang takes longer, on a busy machine too.
+const patience = 3 * time.Minute
 
 const controllerUser = "system:serviceaccount:pdautoscaler-system:pdautoscaler"
 
@@ -120,8 +129,7 @@ func newService(t *testing.T, gpus int, options rbgfake.Options, example *rbgfak
 	if s.admin, err = client.New(cp.Config, client.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	options.Namespaces = []string{ns}
-	s.background(func(ctx context.Context) error { return rbgfake.Run(ctx, cp.Config, options) })
+	s.runGroups(options)
 	s.workload = s.workloadAs(controllerUser)
 	if example != nil {
 		s.create(s.example(*example))
@@ -129,17 +137,50 @@ func newService(t *testing.T, gpus int, options rbgfake.Options, example *rbgfak
 	return s
 }
 
-// background runs something until the test ends.
-func (s *service) background(run func(context.Context) error) {
+// runGroups starts the stand-in for the controller of groups.
+func (s *service) runGroups(options rbgfake.Options) {
+	options.Namespaces = []string{s.target.Namespace}
+	admin := controlplane.ForTest(s.t).Config
+	s.stopGroups = s.background(func(ctx context.Context) error { return rbgfake.Run(ctx, admin, options) })
+}
+
+// background runs something until it is stopped or the test ends.
+func (s *service) background(run func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- run(ctx) }()
-	s.t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			s.t.Error(err)
 		}
 	})
+	s.t.Cleanup(stop)
+	return stop
+}
+
+// hold keeps all pods that there are from going away, whoever deletes them, until they are let go: what is seen while a pod
+// terminates does not depend on when it is looked at.
+func (s *service) hold() (letGo func()) {
+	s.t.Helper()
+	set := func(finalizers []string) {
+		s.t.Helper()
+		var pods corev1.PodList
+		if err := s.admin.List(s.t.Context(), &pods, client.InNamespace(s.target.Namespace)); err != nil {
+			s.t.Fatal(err)
+		}
+		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"finalizers": finalizers}})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for i := range pods.Items {
+			if err := s.admin.Patch(s.t.Context(), &pods.Items[i], client.RawPatch(types.MergePatchType, patch)); client.IgnoreNotFound(err) != nil {
+				s.t.Fatal(err)
+			}
+		}
+	}
+	set([]string{"example.com/held"})
+	return func() { s.t.Helper(); set(nil) }
 }
 
 // workloadAs returns a Workload with somebody's permissions.
@@ -176,15 +217,6 @@ func (s *service) create(o client.Object) {
 	}
 }
 
-func (s *service) observe() workload.Observation {
-	s.t.Helper()
-	o, err := s.workload.Observe(s.t.Context(), s.target, time.Now())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return o
-}
-
 func (s *service) apply(role planner.Role, from, to int) {
 	s.t.Helper()
 	if err := s.workload.Apply(s.t.Context(), s.target, role, from, to); err != nil {
@@ -196,19 +228,27 @@ func (s *service) apply(role planner.Role, from, to int) {
 // its desired count and its replicas, the one that goes first last.
 func (s *service) eventually(prefill, decode string) workload.Observation {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 40*time.Second)
+	return s.until(fmt.Sprintf("\n  prefill %s\n  decode  %s", prefill, decode), func(o *workload.Observation) bool {
+		return brief(o.Prefill) == prefill && brief(o.Decode) == decode
+	})
+}
+
+// until observes until something holds. Groups, pods and nodes come by ways of their own: what one of them shows another may show later.
+func (s *service) until(what string, holds func(*workload.Observation) bool) workload.Observation {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		o, err := s.workload.Observe(ctx, s.target, time.Now())
-		gotPrefill, gotDecode := brief(o.Prefill), brief(o.Decode)
-		if err == nil && gotPrefill == prefill && gotDecode == decode {
+		if err == nil && holds(&o) {
 			return o
 		}
 		select {
 		case <-ctx.Done():
-			s.t.Fatalf("waited for\n  prefill %s\n  decode  %s\nand saw at last\n  prefill %s\n  decode  %s\n  error %v", prefill, decode, gotPrefill, gotDecode, err)
+			s.t.Fatalf("waited for %s\nand saw at last\n  prefill %s, held by %q\n  decode  %s, held by %q\n  error %v",
+				what, brief(o.Prefill), o.Prefill.Held, brief(o.Decode), o.Decode.Held, err)
 		case <-tick.C:
 		}
 	}

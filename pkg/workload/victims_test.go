@@ -207,7 +207,7 @@ func TestDrainByHTTPIsTakenBack(t *testing.T) {
 	t.Run("one knows no way and one does not answer", func(t *testing.T) {
 		pod, port, _ := engine(t, 404)
 		away := Pod{Name: "away", IP: "127.244.255.254", Leader: true}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		err := dynamoPD(t).workload().Undrain(ctx, target, Hook{HTTP: &HTTPHook{Method: "POST", Port: port, Path: "/", CancelPath: "/resume"}}, []Pod{pod, away})
 		if err == nil || errors.As(err, new(*NotTakenBackError)) {
