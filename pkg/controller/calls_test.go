@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,7 +28,9 @@ func (c *cluster) manage(o Options) *recorder {
 	c.must(err)
 	calls := &recorder{}
 	o.Namespaces = []string{c.namespace}
-	o.NewCollector = func(signals.Config) (Collector, error) { return &fileCollector{path: s.Traffic, answers: true}, nil }
+	if o.NewCollector == nil {
+		o.NewCollector = func(signals.Config) (Collector, error) { return &fileCollector{path: s.Traffic}, nil }
+	}
 	mgr, err := NewManager(calls.through(config), o)
 	c.must(err)
 	calls.events = mgr.GetEventRecorder(fieldOwner)
@@ -42,17 +45,19 @@ func (c *cluster) manage(o Options) *recorder {
 // says that the controller asked.
 func (c *cluster) audited() []access {
 	c.t.Helper()
-	log, err := os.Open(filepath.Join(c.cp.Logs, "audit.log"))
+	log, err := os.ReadFile(filepath.Join(c.cp.Logs, "audit.log"))
 	c.must(err)
-	defer log.Close()
 	var all []access
-	for lines := json.NewDecoder(log); lines.More(); {
+	for line := range bytes.Lines(log) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break // it is being written
+		}
 		var e struct {
 			Stage, Verb string
 			User        struct{ Username string }
 			ObjectRef   struct{ Namespace, APIGroup, Resource, Subresource string }
 		}
-		c.must(lines.Decode(&e))
+		c.must(json.Unmarshal(line, &e))
 		if o := e.ObjectRef; e.Stage == "ResponseComplete" && e.User.Username == controllerUser && o.Namespace == c.namespace {
 			if o.Subresource != "" {
 				o.Resource += "/" + o.Subresource

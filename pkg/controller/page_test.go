@@ -204,7 +204,7 @@ func checkNews(t *testing.T, b *browser.Browser, w *world) {
 	const ask, asOf, points = `document.dispatchEvent(new Event("visibilitychange"))`, `document.querySelector(".as-of").textContent`, `document.querySelector("table.samples").rows.length`
 	until := func(what, expression string) {
 		t.Helper()
-		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+		for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 			if browser.Eval[bool](b, expression) {
 				return
 			}

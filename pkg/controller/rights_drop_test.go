@@ -9,7 +9,6 @@ import (
 	"slices"
 	"testing"
 
-	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -87,7 +86,7 @@ func each(rules []rbacv1.PolicyRule, visit func(a access, names []string, less [
 func (c *cluster) eachVerbIsNeeded(granted rights) {
 	t := c.t
 	t.Helper()
-	const user, system = "someone-with-less", "pdautoscaler-system"
+	const user, system = "someone-with-less", systemNamespace
 	subject := []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}}
 	wide := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: user}, Rules: granted.cluster}
 	narrow := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: user}, Rules: granted.system}
@@ -98,31 +97,20 @@ func (c *cluster) eachVerbIsNeeded(granted rights) {
 	c.must(c.client.Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: user}, Subjects: subject,
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user}}))
 
-	allowed := func(a access, namespace string, names []string) bool {
-		t.Helper()
-		resource, subresource := a.split()
-		of := &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: a.verb, Group: a.group, Resource: resource, Subresource: subresource}
-		if len(names) > 0 {
-			of.Name = names[0]
-		}
-		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: user, ResourceAttributes: of}}
-		c.must(c.client.Create(t.Context(), review))
-		return review.Status.Allowed
-	}
 	dropped := 0
 	drop := func(rules []rbacv1.PolicyRule, namespace string, write func([]rbacv1.PolicyRule) error) {
 		each(rules, func(a access, names []string, less []rbacv1.PolicyRule) {
 			dropped++
 			c.must(write(rules))
 			c.eventually("the right to "+a.String(), func() error {
-				if !allowed(a, namespace, names) {
+				if !c.may(user, asks(a, namespace, names)) {
 					return errors.New("it is not granted")
 				}
 				return nil
 			})
 			c.must(write(less))
 			c.eventually("refusal of "+a.String(), func() error {
-				if allowed(a, namespace, names) {
+				if c.may(user, asks(a, namespace, names)) {
 					return fmt.Errorf("it is allowed without its rule: another one grants it as well")
 				}
 				return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -31,6 +30,7 @@ import (
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 	"github.com/pdautoscaler/pdautoscaler/pkg/workload"
+	"github.com/pdautoscaler/pdautoscaler/test/loopback"
 	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
 )
 
@@ -109,15 +109,13 @@ func TestRightsAreEnoughAndNoMore(t *testing.T) {
 	c.make(`{apiVersion: v1, kind: ConfigMap, metadata: {name: model}, data: {config.json: "{}"}}`)
 	c.demand(2, 500, 100)
 
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	c.must(err)
-	address := listener.Addr().String()
-	c.must(listener.Close())
+	address := loopback.Address(t)
 	// A test before this one may have made the lease, and nobody holds it now.
-	if err := c.kubernetes.CoordinationV1().Leases("pdautoscaler-system").Delete(t.Context(), LeaderElectionID, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+	if err := c.kubernetes.CoordinationV1().Leases(systemNamespace).Delete(t.Context(), LeaderElectionID, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 		t.Fatal(err)
 	}
-	calls := c.manage(Options{MetricsAddress: address, LeaderElection: LeaderElection{Enabled: true, Namespace: "pdautoscaler-system"}})
+	// A lease that a busy machine does not let run out, and that is renewed within the test.
+	calls := c.manage(Options{MetricsAddress: address, LeaderElection: LeaderElection{Enabled: true, Namespace: systemNamespace, LeaseDuration: time.Minute, RenewDeadline: 50 * time.Second}})
 
 	// its own resource: a model from a ConfigMap, status, events, and a move with its finalizer
 	c.must(c.client.Create(t.Context(), example(func(p *v1alpha1.PDAutoscaler) {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 
 	certutil "k8s.io/client-go/util/cert"
 
+	"github.com/pdautoscaler/pdautoscaler/test/loopback"
 	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
 )
 
@@ -53,16 +53,6 @@ func shown(address string, config *tls.Config) (serial, protocol string, err err
 	return state.PeerCertificates[0].SerialNumber.String(), state.NegotiatedProtocol, nil
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // Every port is behind TLS and the API server's word: who is not known, or may not get a path, gets nothing of it. A renewed
 // certificate is served without a restart.
 func TestServedPortsAskTheAPIServer(t *testing.T) {
@@ -71,9 +61,9 @@ func TestServedPortsAskTheAPIServer(t *testing.T) {
 	c.demand(1, 500, 100)
 	dir := t.TempDir()
 	first := certificateIn(t, dir)
-	metrics, page := freeAddress(t), freeAddress(t)
+	metrics, page := loopback.Address(t), loopback.Address(t)
 	c.manage(Options{MetricsAddress: metrics, MetricsCertDir: dir, PageAddress: page, PageCertDir: dir})
-	reader, viewer, stranger := c.token("reader", true), c.tokenWith("viewer", "pdautoscaler-page-reader"), c.token("stranger", false)
+	reader, viewer, stranger := c.token("reader", true), c.tokenWith("viewer", "pdautoscaler-page-reader", "/page/"), c.token("stranger", false)
 	c.eventually("the ports", func() error {
 		_, _, err := c.get(metrics, "/metrics", "")
 		_, _, pageErr := c.get(page, "/page/", "")

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"testing"
@@ -26,6 +25,7 @@ import (
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 	"github.com/pdautoscaler/pdautoscaler/pkg/signals"
 	"github.com/pdautoscaler/pdautoscaler/test/controlplane"
+	"github.com/pdautoscaler/pdautoscaler/test/loopback"
 	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
 )
 
@@ -82,11 +82,9 @@ func runManager(settings string) error {
 	}
 	mgr, err := NewManager(config, Options{
 		Namespaces: []string{s.Namespace}, MetricsAddress: s.Metrics,
-		LeaderElection: LeaderElection{Enabled: true, Namespace: "pdautoscaler-system", LeaseDuration: 3 * time.Second, RenewDeadline: 2 * time.Second, RetryPeriod: 300 * time.Millisecond},
-		Concurrency:    4,
-		NewCollector: func(c signals.Config) (Collector, error) {
-			return &fileCollector{path: s.Traffic, answers: c.Model != neverAnswers}, nil
-		},
+		// One that is killed is followed after the lease; one that a busy machine keeps waiting for less than the deadline stays.
+		LeaderElection: LeaderElection{Enabled: true, Namespace: systemNamespace, LeaseDuration: 15 * time.Second, RenewDeadline: 12 * time.Second, RetryPeriod: 500 * time.Millisecond},
+		NewCollector:   func(signals.Config) (Collector, error) { return &fileCollector{path: s.Traffic}, nil },
 	})
 	if err != nil {
 		return err
@@ -100,19 +98,9 @@ func runManager(settings string) error {
 }
 
 // fileCollector reads the demand from a file; a file that it cannot read is a demand that is not known.
-type fileCollector struct {
-	path    string
-	answers bool
-}
+type fileCollector struct{ path string }
 
-// neverAnswers is the model of a service whose metrics do not.
-const neverAnswers = "never-answers"
-
-func (c *fileCollector) Collect(ctx context.Context, _ []signals.Target, now time.Time) (planner.Signals, []signals.SourceReport) {
-	if !c.answers {
-		<-ctx.Done()
-		return planner.Signals{RequestsPerSecond: planner.Unknown("no answer in time")}, nil
-	}
+func (c *fileCollector) Collect(_ context.Context, _ []signals.Target, now time.Time) (planner.Signals, []signals.SourceReport) {
 	var d demand
 	text, err := os.ReadFile(c.path)
 	if err == nil {
@@ -133,14 +121,7 @@ func (c *fileCollector) Close() {}
 // startManager starts a manager in a process of its own and returns it with the address of its metrics.
 func startManager(t *testing.T, s standIn) (manager *exec.Cmd, metrics string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Metrics = listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
+	s.Metrics = loopback.Address(t)
 	settings, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
