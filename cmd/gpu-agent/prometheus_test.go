@@ -36,13 +36,13 @@ func TestThroughAPrometheus(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := start(t, append(c.flags, "--pod-resources", kubelet.Socket())...)
 			server, err := prometheus.StartPrometheus(t.Context(), fmt.Sprintf(
-				"global: {scrape_interval: 200ms, scrape_timeout: 200ms}\nscrape_configs:\n- job_name: gpu-agent\n%s  static_configs:\n  - targets: [%q]\n    labels: {pod: gpu-agent-x, namespace: gpu-operator, container: gpu-agent}\n",
+				"global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n- job_name: gpu-agent\n%s  static_configs:\n  - targets: [%q]\n    labels: {pod: gpu-agent-x, namespace: gpu-operator, container: gpu-agent}\n",
 				c.job, strings.TrimPrefix(p.url, "http://")))
 			if err != nil {
 				t.Skip(err)
 			}
 			t.Cleanup(func() { _ = server.Stop() })
-			collector, err := signals.New(signals.Config{Engine: "vllm", TTFTPercentile: 0.9, TPOTPercentile: 0.9,
+			collector, err := signals.New(signals.Config{Engine: "vllm", TTFTPercentile: 0.9, TPOTPercentile: 0.9, Timeout: patience,
 				Prometheus: &signals.PrometheusConfig{URL: server.URL, GPUs: true}})
 			if err != nil {
 				t.Fatal(err)
@@ -54,7 +54,7 @@ func TestThroughAPrometheus(t *testing.T) {
 			}
 			var s planner.Signals
 			var reports []signals.SourceReport
-			for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+			for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 				s, reports = collector.Collect(t.Context(), targets, time.Now())
 				if s.PrefillTensorActive.Or(-1) == 0.77 && s.DecodeDRAMActive.Or(-1) == 0.716 {
 					return

@@ -86,9 +86,12 @@ func (c *cluster) kubectl(args ...string) string {
 	return out
 }
 
+// patience is how long a test waits for what must come: only a hang takes longer, on a busy machine too.
+const patience = 4 * time.Minute
+
 func (c *cluster) eventually(what string, check func() error) {
 	c.t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(patience)
 	for {
 		err := check()
 		if err == nil {
@@ -194,7 +197,9 @@ func metricsMode(namespace, name string) *v1alpha1.PDAutoscaler {
 			Target: v1alpha1.TargetReference{Name: "dynamo-pd"},
 			Roles:  v1alpha1.Roles{Prefill: v1alpha1.PrefillRole{ScaledRole: role}, Decode: v1alpha1.DecodeRole{ScaledRole: role}},
 			Model:  v1alpha1.Model{Name: "Qwen3-32B"},
-			SLO:    v1alpha1.SLO{TTFT: v1alpha1.Objective{Target: v1alpha1.Every(2 * time.Second)}, TPOT: v1alpha1.Objective{Target: v1alpha1.Every(50 * time.Millisecond)}},
+			// No plan of a test grows too old while it is looked at, unless the test says so: it counts for 100 minutes.
+			Metrics: v1alpha1.MetricsOffer{StaleAfterIntervals: 600},
+			SLO:     v1alpha1.SLO{TTFT: v1alpha1.Objective{Target: v1alpha1.Every(2 * time.Second)}, TPOT: v1alpha1.Objective{Target: v1alpha1.Every(50 * time.Millisecond)}},
 		},
 	}
 	pda.Default()

@@ -119,9 +119,9 @@ func TestHPAHoldsOnUnknown(t *testing.T) {
 
 	unknown := func(p *v1alpha1.PDAutoscaler) { p.Status.Roles.Prefill.DemandMilliRequestsPerSecond = nil }
 	stale := func(p *v1alpha1.PDAutoscaler) {
-		p.Status.LastDecisionTime = new(metav1.NewMicroTime(time.Now().Add(-time.Hour)))
+		p.Status.LastDecisionTime = new(metav1.NewMicroTime(time.Now().Add(-5 * time.Hour)))
 	}
-	for what, edit := range map[string]func(*v1alpha1.PDAutoscaler){"the demand is not known": unknown, "1h0m": stale} {
+	for what, edit := range map[string]func(*v1alpha1.PDAutoscaler){"the demand is not known": unknown, "5h0m": stale} {
 		c.plan("qwen", 2, edit) // a count that would shrink the role
 		c.eventually("the HPA to say that "+what, func() error {
 			if a := c.active("prefill"); a.Status != corev1.ConditionFalse || !strings.Contains(a.Message, what) {

@@ -219,7 +219,7 @@ func TestKEDAStream(t *testing.T) {
 			if !open || got != want {
 				t.Fatalf("the stream says %t (open: %t), want %t", got, open, want)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatal("the stream says nothing")
 		}
 	}

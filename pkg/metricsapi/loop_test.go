@@ -73,6 +73,7 @@ func (c *cluster) quick(name string, edit func(*v1alpha1.PDAutoscaler)) {
 	}
 	b := &pda.Spec.Behavior
 	b.Interval, b.ScaleDownWindow, b.StartupTime, b.MaxAge = v1alpha1.Every(time.Second), v1alpha1.Every(3*time.Second), v1alpha1.Every(time.Second), v1alpha1.Every(5*time.Second)
+	pda.Spec.Metrics.StaleAfterIntervals = 60 // a round of a busy machine may take some intervals
 	edit(pda)
 	c.must(c.client.Create(c.t.Context(), pda))
 }

@@ -50,7 +50,7 @@ func contract(t *testing.T, address string) {
 		fields = append(fields, gpu.ProfilingSet.Fields()...)
 	}
 	good := map[gpu.FieldID]float64{}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for done := false; !done && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		for _, f := range fields {
 			if number, why := one(t, e, first.Entity, f.ID).Number(f, time.Now(), time.Second); why == gpu.Good {

@@ -51,6 +51,8 @@ type Watcher struct {
 	conn   *grpc.ClientConn
 	client podresources.PodResourcesListerClient
 	board  *condition.Board
+	// within bounds one question: askTimeout, which a test of something else makes longer.
+	within time.Duration
 
 	mu     sync.Mutex
 	owners Owners
@@ -69,7 +71,7 @@ func New(cfg Config, board *condition.Board) (*Watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the kubelet's socket %s cannot be used: %w", cfg.Socket, err)
 	}
-	return &Watcher{cfg: cfg, conn: conn, client: podresources.NewPodResourcesListerClient(conn), board: board}, nil
+	return &Watcher{cfg: cfg, conn: conn, client: podresources.NewPodResourcesListerClient(conn), board: board, within: askTimeout}, nil
 }
 
 // Run asks until the context ends.
@@ -89,7 +91,7 @@ func (w *Watcher) Run(ctx context.Context) {
 
 // ask lists once and notes how that went.
 func (w *Watcher) ask(ctx context.Context, now time.Time) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, w.within)
 	defer cancel()
 	list, err := w.client.List(ctx, &podresources.ListPodResourcesRequest{})
 	if err != nil {
@@ -116,7 +118,7 @@ func (w *Watcher) explain(err error) string {
 	case code == codes.Unavailable:
 		return fmt.Sprintf("the kubelet does not answer at %s: it is stopped, or the agent may not open the socket", w.cfg.Socket)
 	case code == codes.DeadlineExceeded:
-		return fmt.Sprintf("the kubelet did not answer at %s within %v", w.cfg.Socket, askTimeout)
+		return fmt.Sprintf("the kubelet did not answer at %s within %v", w.cfg.Socket, w.within)
 	case code == codes.Unimplemented:
 		return fmt.Sprintf("the kubelet at %s has no pod-resources API of version v1, which is there from Kubernetes 1.20 on", w.cfg.Socket)
 	}

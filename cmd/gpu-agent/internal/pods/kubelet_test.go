@@ -27,6 +27,10 @@ func newWatcher(t *testing.T, socket string) *Watcher {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.conn.Close() })
+	if w.within != 3*time.Second {
+		t.Errorf("one question may take %v", w.within)
+	}
+	w.within = time.Minute // none of these tests is of an answer that is late
 	return w
 }
 
@@ -62,7 +66,7 @@ func TestKubeletComesAndGoes(t *testing.T) {
 	wantPod(t, w, epoch.Add(21*time.Second), "")   // and no longer: the device may be another pod's
 
 	kubelet.Restart()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for !w.board.Get(condition.Pods).OK && time.Now().Before(deadline) {
 		w.ask(t.Context(), epoch.Add(30*time.Second))
 		time.Sleep(20 * time.Millisecond)
@@ -79,7 +83,7 @@ func TestWhyTheKubeletIsSilent(t *testing.T) {
 		"no such API":   {status.Error(codes.Unimplemented, "unknown service"), "no pod-resources API of version v1"},
 		"too many":      {status.Error(codes.ResourceExhausted, "rejected by rate limit"), "rejected by rate limit"},
 		"is restarting": {status.Error(codes.Unavailable, "going away"), "does not answer"},
-		"too slow":      {status.Error(codes.DeadlineExceeded, ""), "within 3s"},
+		"too slow":      {status.Error(codes.DeadlineExceeded, ""), "within 1m0s"},
 	} {
 		kubelet.Fail(c.err)
 		w := newWatcher(t, kubelet.Socket())
