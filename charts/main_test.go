@@ -19,12 +19,19 @@ const (
 	namespace = "pdautoscaler-system"
 )
 
-func TestMain(m *testing.M) { os.Exit(controlplane.Main(m, controlplane.Options{})) }
+func TestMain(m *testing.M) {
+	code := controlplane.Main(m, controlplane.Options{})
+	if helm.home != "" {
+		_ = os.RemoveAll(helm.home) // what stays is empty
+	}
+	os.Exit(code)
+}
 
 var helm struct {
 	once sync.Once
 	*install.Helm
-	err error
+	home string // helm's own files, of this run
+	err  error
 }
 
 // runHelm runs the pinned helm, which may have to be built first.
@@ -34,8 +41,9 @@ func runHelm(t *testing.T, args ...string) (string, error) {
 		t.Skip("helm may have to be built: not under -short")
 	}
 	helm.once.Do(func() {
-		home := filepath.Join(os.TempDir(), "helm-of-pdautoscaler-tests")
-		helm.Helm, helm.err = install.NewHelm(t.Context(), "..", home)
+		if helm.home, helm.err = os.MkdirTemp("", "helm-"); helm.err == nil {
+			helm.Helm, helm.err = install.NewHelm(t.Context(), "..", helm.home)
+		}
 	})
 	if helm.err != nil {
 		t.Fatal(helm.err)

@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pdautoscaler/pdautoscaler/test/controlplane"
 	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
@@ -28,9 +29,10 @@ func TestInstall(t *testing.T) {
 		t.Fatal(err)
 	}
 	kubectl("apply", "-k", "default", "--validate=strict", "--server-side")
-	kubectl("wait", "--for=condition=Established", "crd/pdautoscalers.pdautoscaler.io", "--timeout=30s")
+	kubectl("wait", "--for=condition=Established", "crd/pdautoscalers.pdautoscaler.io", "--timeout=5m")
+	discovered(t, cp, "pdautoscaler.io")
 	// the pods pass the namespace's restricted standard and the service account is there
-	kubectl("rollout", "status", "-n", "pdautoscaler-system", "deployment/pdautoscaler", "--timeout=60s")
+	kubectl("rollout", "status", "-n", "pdautoscaler-system", "deployment/pdautoscaler", "--timeout=5m")
 	kubectl("apply", "-k", "samples", "--validate=strict")
 	samples, err := os.ReadFile("samples/kustomization.yaml")
 	if err != nil {
@@ -47,6 +49,26 @@ func TestInstall(t *testing.T) {
 	kubectl("create", "rolebinding", "viewer", "--clusterrole=view", "--user=viewer", "--namespace=default")
 	kubectl("create", "clusterrolebinding", "scraper", "--clusterrole=pdautoscaler-metrics-reader", "--user=scraper")
 	permissions(t, cp)
+}
+
+// patience is how long a test waits for what must come: only a hang takes longer, on a busy machine too.
+const patience = 4 * time.Minute
+
+// discovered waits until kubectl finds kinds of the groups: that a definition is established says that its objects are served, and
+// the list of all groups has it a moment later.
+func discovered(t *testing.T, cp *controlplane.ControlPlane, groups ...string) {
+	t.Helper()
+	for _, group := range groups {
+		for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+			kinds, err := cp.Kubectl(t.Context(), "api-resources", "--cached=false", "--api-group="+group, "-o", "name")
+			if err == nil && strings.Contains(kinds, "."+group) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("kubectl finds no kind of %s: %q (%v)", group, kinds, err)
+			}
+		}
+	}
 }
 
 // permissions asks the API server what it would allow.
@@ -97,10 +119,19 @@ func permissions(t *testing.T, cp *controlplane.ControlPlane) {
 		case !strings.HasPrefix(tc.what, "/"):
 			args = append(args, "--all-namespaces")
 		}
-		// can-i answers no with exit status 1
-		out, err := cp.Kubectl(t.Context(), args...)
-		if got := strings.HasPrefix(out, "yes"); got != tc.want {
-			t.Errorf("may %s %s %s in %q: %s (%v), want %v", tc.who, tc.verb, tc.what, tc.namespace, strings.TrimSpace(out), err, tc.want)
+		// The authoriser hears of roles and bindings a moment later, of those that are put together of others later still. What
+		// is not granted never is.
+		for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+			// can-i answers no with exit status 1
+			out, err := cp.Kubectl(t.Context(), args...)
+			got := strings.HasPrefix(out, "yes")
+			if got == tc.want {
+				break
+			}
+			if got || time.Now().After(deadline) {
+				t.Errorf("may %s %s %s in %q: %s (%v), want %v", tc.who, tc.verb, tc.what, tc.namespace, strings.TrimSpace(out), err, tc.want)
+				break
+			}
 		}
 	}
 }

@@ -20,7 +20,8 @@ func TestOfferSamples(t *testing.T) {
 	}
 	kubectl("apply", "-k", "crd", "--server-side")
 	kubectl("apply", "-f", "testdata/keda_crds.yaml")
-	kubectl("wait", "--for=condition=Established", "crd/pdautoscalers.pdautoscaler.io", "crd/scaledobjects.keda.sh", "crd/triggerauthentications.keda.sh", "--timeout=30s")
+	kubectl("wait", "--for=condition=Established", "crd/pdautoscalers.pdautoscaler.io", "crd/scaledobjects.keda.sh", "crd/triggerauthentications.keda.sh", "--timeout=5m")
+	discovered(t, cp, "pdautoscaler.io", "keda.sh")
 	for sample, want := range map[string][]string{
 		"samples/hpa":  {"pdautoscaler.pdautoscaler.io/dynamo-pd-hpa", "horizontalpodautoscaler.autoscaling/dynamo-pd-prefill", "horizontalpodautoscaler.autoscaling/dynamo-pd-decode"},
 		"samples/keda": {"pdautoscaler.pdautoscaler.io/dynamo-pd-keda", "scaledobject.keda.sh/dynamo-pd-prefill", "scaledobject.keda.sh/dynamo-pd-decode", "triggerauthentication.keda.sh/pdautoscaler"},
@@ -35,7 +36,7 @@ func TestOfferSamples(t *testing.T) {
 			}
 		}
 		// TestInstall counts what is there
-		kubectl("delete", "-k", sample, "--wait=true", "--timeout=30s")
+		kubectl("delete", "-k", sample, "--wait=true", "--timeout=5m")
 	}
 }
 

@@ -76,7 +76,8 @@ func TestServiceSamples(t *testing.T) {
 	}
 	kubectl(t, "apply", "-k", "crd", "--server-side")
 	kubectl(t, "apply", "-f", "testdata/lws_crd.yaml")
-	kubectl(t, "wait", "--for=condition=Established", "crd/pdautoscalers.pdautoscaler.io", "crd/leaderworkersets.leaderworkerset.x-k8s.io", "--timeout=30s")
+	kubectl(t, "wait", "--for=condition=Established", "crd/pdautoscalers.pdautoscaler.io", "crd/leaderworkersets.leaderworkerset.x-k8s.io", "--timeout=5m")
+	discovered(t, cp, "pdautoscaler.io", "leaderworkerset.x-k8s.io")
 
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
@@ -101,7 +102,7 @@ func TestServiceSamples(t *testing.T) {
 					got[kind+"/"+name] = true
 				}
 				// TestInstall counts what is there.
-				defer kubectl(t, "delete", flag, path, "--wait=true", "--timeout=60s")
+				defer kubectl(t, "delete", flag, path, "--wait=true", "--timeout=5m")
 			}
 			want := map[string]bool{"pdautoscaler/" + s.name: true}
 			for _, o := range s.objects {

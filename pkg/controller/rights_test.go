@@ -81,7 +81,7 @@ func (c *cluster) installForeign() {
 			},
 		})
 	}
-	_, err := envtest.InstallCRDs(c.cp.Config, envtest.CRDInstallOptions{CRDs: definitions, PollInterval: 20 * time.Millisecond})
+	_, err := envtest.InstallCRDs(c.cp.Config, envtest.CRDInstallOptions{CRDs: definitions, PollInterval: 20 * time.Millisecond, MaxTime: patience})
 	c.must(err)
 }
 

@@ -48,7 +48,7 @@ func install(ctx context.Context, admin *rest.Config) error {
 	if err := rbgfake.Install(ctx, admin); err != nil {
 		return err
 	}
-	if _, err := envtest.InstallCRDs(admin, envtest.CRDInstallOptions{Paths: []string{config + "/crd/bases"}, ErrorIfPathMissing: true}); err != nil {
+	if _, err := envtest.InstallCRDs(admin, envtest.CRDInstallOptions{Paths: []string{config + "/crd/bases"}, ErrorIfPathMissing: true, MaxTime: patience}); err != nil {
 		return err
 	}
 	c, err := client.New(admin, client.Options{})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -19,7 +20,7 @@ func TestMain(m *testing.M) {
 	os.Exit(controlplane.Main(m, controlplane.Options{
 		Components: []controlplane.Component{controlplane.Etcd, controlplane.APIServer},
 		BeforeControllers: func(_ context.Context, config *rest.Config) error {
-			_, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{crdDir}, ErrorIfPathMissing: true})
+			_, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{crdDir}, ErrorIfPathMissing: true, MaxTime: 3 * time.Minute})
 			return err
 		},
 	}))
