@@ -255,9 +255,12 @@ func TestRoundOutlivesTheSignalToStop(t *testing.T) {
 // left to write the decision in.
 func TestCollectionHasItsOwnDeadline(t *testing.T) {
 	w := newWorld(t, example())
+	before := time.Now()
 	w.round()
-	if got := w.service.patience; got <= 4*time.Second || got > 5*time.Second {
-		t.Errorf("a collection may take %s of an interval of 10 s, want 5 s", got)
+	after := time.Now()
+	const half = 5 * time.Second // of an interval of 10 s
+	if until := w.service.until; until.Before(before.Add(half)) || until.After(after.Add(half)) {
+		t.Errorf("a collection of a round between %s and %s may take until %s, want %s from its beginning", before, after, until, half)
 	}
 }
 

@@ -296,7 +296,7 @@ type fakeService struct {
 	readings   []signals.Reading
 	intervals  map[planner.Role]calibrate.Interval // of each collection
 	targets    []signals.Target                    // of the last collection
-	patience   time.Duration                       // what the last collection could have taken
+	until      time.Time                           // when the last collection had to end
 	collectors int
 	closed     int
 	born       int
@@ -453,9 +453,7 @@ func (s *fakeService) Forget(t workload.Target) { s.forgotten = append(s.forgott
 
 func (s *fakeService) Collect(ctx context.Context, targets []signals.Target, now time.Time) (planner.Signals, []signals.SourceReport) {
 	s.targets = targets
-	if deadline, limited := ctx.Deadline(); limited {
-		s.patience = time.Until(deadline)
-	}
+	s.until, _ = ctx.Deadline()
 	out := s.signals
 	for _, r := range []*planner.Reading{&out.RequestsPerSecond, &out.ArrivalSCV, &out.InputTokens, &out.InputSCV, &out.OutputTokens, &out.OutputSCV, &out.CachedShare,
 		&out.PrefillWaiting, &out.DecodeWaiting, &out.DecodeRunning, &out.DecodeKVUse, &out.DecodeKVUseMax, &out.TTFTMs.Reading, &out.TPOTMs.Reading} {

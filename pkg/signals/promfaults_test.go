@@ -269,7 +269,7 @@ func TestQueriesByGetAndBehindAPath(t *testing.T) {
 	cfg.URL = r.prom.url + "/select/0/prometheus/"
 	cfg.GPUs = false
 	var err error
-	if r.through, err = New(Config{Engine: "vllm", TTFTPercentile: .9, TPOTPercentile: .9, Prometheus: cfg}); err != nil {
+	if r.through, err = New(Config{Engine: "vllm", TTFTPercentile: .9, TPOTPercentile: .9, Timeout: patience, Prometheus: cfg}); err != nil {
 		t.Fatal(err)
 	}
 	d := r.pod(KindDecode, "d")
