@@ -1,6 +1,7 @@
 package charts
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,10 +21,13 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	code := controlplane.Main(m, controlplane.Options{})
-	if helm.home != "" {
-		_ = os.RemoveAll(helm.home) // what stays is empty
+	var err error
+	if helm.home, err = os.MkdirTemp("", "helm-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
+	code := controlplane.Main(m, controlplane.Options{})
+	_ = os.RemoveAll(helm.home) // at worst some empty folders stay
 	os.Exit(code)
 }
 
@@ -41,9 +45,7 @@ func runHelm(t *testing.T, args ...string) (string, error) {
 		t.Skip("helm may have to be built: not under -short")
 	}
 	helm.once.Do(func() {
-		if helm.home, helm.err = os.MkdirTemp("", "helm-"); helm.err == nil {
-			helm.Helm, helm.err = install.NewHelm(t.Context(), "..", helm.home)
-		}
+		helm.Helm, helm.err = install.NewHelm(t.Context(), "..", helm.home)
 	})
 	if helm.err != nil {
 		t.Fatal(helm.err)
