@@ -126,6 +126,13 @@ func (r *recorder) of(n int, which func(access) bool) (found []access) {
 	return found
 }
 
+// forbidden are the requests that the API server refused.
+func (r *recorder) forbidden() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.refused)
+}
+
 func (r *recorder) len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
