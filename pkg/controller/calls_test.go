@@ -91,6 +91,7 @@ func TestCallsAreCounted(t *testing.T) {
 				p.ObjectMeta = metav1.ObjectMeta{Namespace: c.namespace, Name: "qwen"}
 				p.Spec.Behavior.Interval = v1alpha1.Every(time.Second)
 				p.Spec.Behavior.StartupTime = v1alpha1.Every(time.Second)
+				p.Spec.Behavior.ScaleDownWindow = v1alpha1.Every(time.Hour) // nothing is given back meanwhile, however long it takes
 				p.Spec.Budget.GPUs = 16
 			})))
 			rounds := func(since int) int {
