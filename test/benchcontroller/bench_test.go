@@ -64,7 +64,7 @@ func install(ctx context.Context, config *rest.Config) error {
 	if err := yaml.UnmarshalStrict(bytes.TrimPrefix(crd.PDAutoscalers, []byte("---\n")), &definition); err != nil {
 		return err
 	}
-	_, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{CRDs: []*apiextensionsv1.CustomResourceDefinition{&definition}, PollInterval: 20 * time.Millisecond})
+	_, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{CRDs: []*apiextensionsv1.CustomResourceDefinition{&definition}, PollInterval: 20 * time.Millisecond, MaxTime: 5 * time.Minute})
 	return err
 }
 
@@ -174,7 +174,7 @@ func judge(t *testing.T, before, after Sample, peak int64, load string) {
 // decided waits until every service has had a decision.
 func decided(t *testing.T, p *Process) {
 	t.Helper()
-	deadline := time.Now().Add(3 * time.Minute)
+	deadline := time.Now().Add(10 * time.Minute)
 	for {
 		families, err := p.Metrics(t.Context())
 		n := len(families["pdautoscaler_last_decision_timestamp_seconds"].GetMetric())
@@ -195,7 +195,7 @@ func decided(t *testing.T, p *Process) {
 // known fails where services are not really decided for: a controller that reads nothing is quick.
 func known(t *testing.T, c client.Client) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(5 * time.Minute)
 	for {
 		unknown, example := unknownOf(t, c)
 		if unknown == 0 {

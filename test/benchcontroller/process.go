@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/controller"
+	"github.com/pdautoscaler/pdautoscaler/test/ports"
 )
 
 // Process is the controller in a process of its own.
@@ -33,16 +33,14 @@ type Process struct {
 
 // StartProcess starts the controller's binary with so many processors and Go's own limit of memory. Its log goes to a file.
 func StartProcess(binary, kubeconfig, log string, processors int, memoryLimit string, arguments ...string) (*Process, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	held, err := ports.Hold(1)
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{address: listener.Addr().String(), done: make(chan struct{})}
-	if err := listener.Close(); err != nil {
-		return nil, err
-	}
+	p := &Process{address: held.Address(0), done: make(chan struct{})}
 	out, err := os.Create(log)
 	if err != nil {
+		held.Close()
 		return nil, err
 	}
 	defer out.Close() // the child has a copy of its own
@@ -52,10 +50,12 @@ func StartProcess(binary, kubeconfig, log string, processors int, memoryLimit st
 	p.cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", processors), "GOMEMLIMIT="+memoryLimit)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if err := p.cmd.Start(); err != nil {
+		held.Close()
 		return nil, fmt.Errorf("start the controller: %w", err)
 	}
 	go func() {
 		p.err = p.cmd.Wait()
+		held.Close()
 		close(p.done)
 	}()
 	return p, nil

@@ -65,7 +65,7 @@ func adapterBehaviours() []behaviour {
 func adapterMade(t *trial) {
 	g := t.create(role{name: "prefill", replicas: 2, adapter: true})
 	t.bound("prefill")
-	first := t.news.seen(kindAdapter, workloadName("prefill"))[0]
+	first := t.seen(rbg(t.api, kindAdapter), workloadName("prefill"))[0]
 	if _, set, _ := unstructured.NestedFieldNoCopy(first.Object, "spec", "replicas"); set {
 		t.observed("the first version that was seen had spec.replicas already")
 	} else {
@@ -117,6 +117,7 @@ func strayAdapter(t *trial) {
 	t.must("make an adapter without an owner", t.client.Create(t.Context(), stray))
 	t.create(role{name: "prefill", replicas: 1}, role{name: "decode", replicas: 1, adapter: true})
 	t.bound("decode")
+	t.eventually("a prefill pod", t.hasReady("prefill", ordinals("prefill", 1)...))
 	t.scale("decode", 2) // shows that adapters are looked at
 	t.eventually("2 decode pods", t.hasReady("decode", ordinals("decode", 2)...))
 	t.stays("the stray adapter took effect", func() error {

@@ -31,7 +31,7 @@
 //	CONFORMANCE_IMAGE      what pods run; default registry.k8s.io/pause:3.10
 //	CONFORMANCE_RESOURCE   the scarce resource; default nvidia.com/gpu
 //	CONFORMANCE_NODE       the node that scarce pods run on; default: the one with most of the resource
-//	CONFORMANCE_TIMEOUT    how long anything may take to happen; default 60s
+//	CONFORMANCE_TIMEOUT    how long anything may take to happen; default 60s, 5m with the stand-in
 //	CONFORMANCE_SETTLE     how long nothing may happen where a change would be wrong; default 6s, 2s with the stand-in
 //
 // Nothing sleeps: every wait is woken by a watch of the namespace and ends at its deadline.

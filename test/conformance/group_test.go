@@ -150,7 +150,9 @@ func (t *trial) template(r role, unplaceable bool) map[string]any {
 // edit changes the group on disk, as a person with kubectl would.
 func (t *trial) edit(change func(g *unstructured.Unstructured)) {
 	t.Helper()
-	t.must("edit the RoleBasedGroup", retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+	often := retry.DefaultRetry // where the controller is at work on the same group
+	often.Steps = 50
+	t.must("edit the RoleBasedGroup", retry.RetryOnConflict(often, func() error {
 		g := object(rbg(t.api, kindGroup), t.ns, groupName)
 		if err := t.client.Get(t.Context(), client.ObjectKeyFromObject(g), g); err != nil {
 			return err

@@ -38,7 +38,7 @@ func (t *trial) move() {
 	t.eventually("the receiver on the way back", t.hasReady("prefill", ordinals("prefill", 2)...))
 	// Nothing ever waited for a place: the GPUs were free when they were asked for.
 	for _, name := range append(ordinals("prefill", 2), ordinals("decode", 2)...) {
-		for _, seen := range t.news.seen("Pod", name) {
+		for _, seen := range t.seen(podKind, name) {
 			if s := fmt.Sprint(seen.Object["status"]); containsUnschedulable(s) {
 				t.Errorf("pod %s waited for a place", name)
 				break

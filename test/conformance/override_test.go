@@ -83,7 +83,7 @@ func whoWins(t *trial) {
 		return
 	}
 	// What it costs that the adapter wins: no pod, where the workload never heard of the edit.
-	for _, w := range t.news.seen(t.workloadKind().Kind, workloadName("prefill")) {
+	for _, w := range t.seen(t.workloadKind(), workloadName("prefill")) {
 		if n := integer(w.Object, "spec", "replicas"); n != 3 {
 			t.eventually("3 pods again", t.hasReady("prefill", ordinals("prefill", 3)...))
 			made := slices.DeleteFunc(t.pods("prefill"), func(p corev1.Pod) bool { return before[p.UID] })

@@ -132,7 +132,7 @@ func policyInStep(t *trial) {
 	t.eventually("prefill to grow", t.hasReady("prefill", ordinals("prefill", 3)...))
 	// From 1 of 3 the way is: a third and a quarter more is 1.75, told as 2, then 3.
 	var told []int64
-	for _, w := range t.news.seen(t.workloadKind().Kind, workloadName("prefill")) {
+	for _, w := range t.seen(t.workloadKind(), workloadName("prefill")) {
 		if n := integer(w.Object, "spec", "replicas"); len(told) == 0 || told[len(told)-1] != n {
 			told = append(told, n)
 		}

@@ -108,7 +108,11 @@ func (t *trial) must(what string, err error) {
 
 // awaitServiceAccount waits until pods can be made in the namespace. A cluster without a controller for that has no need of it.
 func (t *trial) awaitServiceAccount() {
-	t.within(10*time.Second, func() error {
+	patience := t.timeout
+	if t.external {
+		patience = 10 * time.Second
+	}
+	t.within(patience, func() error {
 		return t.client.Get(t.Context(), client.ObjectKey{Namespace: t.ns, Name: "default"}, &corev1.ServiceAccount{})
 	})
 }

@@ -47,7 +47,7 @@ func highestOrdinals(t *trial) {
 	t.scale("prefill", 1)
 	t.eventually("ordinal 0 to be left", t.hasReady("prefill", ordinals("prefill", 1)...))
 	uid := t.pod(ordinals("prefill", 1)[0]).UID
-	if first := t.news.seen("Pod", ordinals("prefill", 1)[0])[0]; first.GetUID() != uid {
+	if first := t.seen(podKind, ordinals("prefill", 1)[0])[0]; first.GetUID() != uid {
 		t.Errorf("ordinal 0 was made anew")
 	}
 }
@@ -136,7 +136,7 @@ func nobodyDrained(t *trial) {
 		}
 		return nil
 	})
-	for _, seen := range t.news.seen("Pod", victim) {
+	for _, seen := range t.seen(podKind, victim) {
 		if seen.GetDeletionTimestamp() != nil {
 			break
 		}

@@ -3,6 +3,8 @@ package conformance
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -20,36 +22,51 @@ type news struct {
 	mu      sync.Mutex
 	waiting []chan struct{}
 	history map[string][]unstructured.Unstructured // by kind
+	gone    map[string]bool                        // last versions, by kind and version
 }
 
-// watch begins to listen. Where a kind is not served there is nothing to hear.
+// ended reports whether a version is the one that an object had when it was removed.
+func (n *news) ended(kind string, u *unstructured.Unstructured) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.gone[kind+" "+u.GetResourceVersion()]
+}
+
+// watch begins to listen, and returns when it hears. Where a kind is not served there is nothing to hear.
 func (t *trial) watch() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	n := &news{history: map[string][]unstructured.Unstructured{}, stop: func() { cancel(); running.Wait() }}
+	n := &news{history: map[string][]unstructured.Unstructured{}, gone: map[string]bool{}, stop: func() { cancel(); running.Wait() }}
 	kinds := []schema.GroupVersionKind{podKind, corev1.SchemeGroupVersion.WithKind("Event"), corev1.SchemeGroupVersion.WithKind("ServiceAccount")}
 	for _, gvk := range []schema.GroupVersionKind{rbg(t.api, kindGroup), rbg(t.api, kindAdapter), rbg(t.api, kindInstanceSet), rbg(t.api, kindInstance), statefulSetKind, podGroupKind} {
 		if t.serves(gvk) {
 			kinds = append(kinds, gvk)
 		}
 	}
+	var deaf sync.WaitGroup
 	for _, kind := range kinds {
-		running.Go(func() { n.listen(ctx, t.client, kind, t.ns) })
+		deaf.Add(1)
+		running.Go(func() { n.listen(ctx, t.client, kind, t.ns, sync.OnceFunc(deaf.Done)) })
 	}
 	t.news = n
+	deaf.Wait()
 }
 
 // listen watches one kind until the context ends, anew whenever the server ends it.
-func (n *news) listen(ctx context.Context, c client.WithWatch, kind schema.GroupVersionKind, namespace string) {
-	for ctx.Err() == nil {
+func (n *news) listen(ctx context.Context, c client.WithWatch, kind schema.GroupVersionKind, namespace string, hears func()) {
+	for failed := 0; ctx.Err() == nil; {
 		w, err := c.Watch(ctx, listOf(kind), client.InNamespace(namespace))
 		if err != nil {
+			if failed++; failed > 5 {
+				hears() // it may never be heard of: checks look for themselves at every heartbeat
+			}
 			select {
 			case <-ctx.Done():
 			case <-time.After(time.Second): // the server may be away
 			}
 			continue
 		}
+		hears()
 		for event := range w.ResultChan() {
 			n.note(kind, event)
 		}
@@ -62,6 +79,9 @@ func (n *news) note(kind schema.GroupVersionKind, event watch.Event) {
 	defer n.mu.Unlock()
 	if u, ok := event.Object.(*unstructured.Unstructured); ok && event.Type != watch.Error {
 		n.history[kind.Kind] = append(n.history[kind.Kind], *u)
+		if event.Type == watch.Deleted {
+			n.gone[kind.Kind+" "+u.GetResourceVersion()] = true
+		}
 	}
 	for _, waiting := range n.waiting {
 		close(waiting)
@@ -89,6 +109,30 @@ func (n *news) seen(kind, name string) []unstructured.Unstructured {
 		}
 	}
 	return out
+}
+
+// seen returns every version of one object, in order, up to the one that is there now: a watch may be behind.
+func (t *trial) seen(kind schema.GroupVersionKind, name string) []unstructured.Unstructured {
+	t.Helper()
+	now := t.read(kind, name)
+	var versions []unstructured.Unstructured
+	t.eventually("the watch to have caught up with "+kind.Kind+" "+name, func() error {
+		if versions = t.news.seen(kind.Kind, name); len(versions) == 0 {
+			return errors.New("it has told nothing yet")
+		}
+		last := &versions[len(versions)-1]
+		if now != nil && revision(last) < revision(now) || now == nil && !t.news.ended(kind.Kind, last) {
+			return fmt.Errorf("it has told %d versions, the last is %s", len(versions), last.GetResourceVersion())
+		}
+		return nil
+	})
+	return versions
+}
+
+// revision is where a version of an object lies in the order of all of them.
+func revision(u *unstructured.Unstructured) int64 {
+	n, _ := strconv.ParseInt(u.GetResourceVersion(), 10, 64)
+	return n
 }
 
 // heartbeat is how often a check is tried where no change is heard: a watch may be late, and a check may look elsewhere.

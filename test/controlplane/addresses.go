@@ -33,17 +33,3 @@ func reservePodCIDR() (string, *fileLock, error) {
 	}
 	return "", nil, fmt.Errorf("all of %s is in use: %d control planes run on this machine", podRange, 1<<(podSliceBits-16))
 }
-
-// freePorts returns TCP ports of 127.0.0.1 that nobody listens on at the moment of asking.
-func freePorts(n int) ([]int, error) {
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // only after all are chosen, so that no two are equal
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports, nil
-}

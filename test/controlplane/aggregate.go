@@ -38,8 +38,17 @@ func (cp *ControlPlane) Aggregate(ctx context.Context, manifest []byte, server n
 			return err
 		}
 	}
-	_, err := cp.Kubectl(ctx, "wait", "--for=condition=Available", "apiservice/"+api.GetName(), "--timeout=60s")
-	return err
+	if _, err := cp.Kubectl(ctx, "wait", "--for=condition=Available", "apiservice/"+api.GetName(), "--timeout=5m"); err != nil {
+		return err
+	}
+	// The part of the API server that passes requests on hears of it by a watch of its own.
+	group, _, _ := unstructured.NestedString(api.Object, "spec", "group")
+	version, _, _ := unstructured.NestedString(api.Object, "spec", "version")
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not there after %s", startTimeout))
+	defer cancel()
+	return cp.waitFor(ctx, "the API server to pass requests on to "+api.GetName(), func(ctx context.Context) error {
+		return cp.client.Discovery().RESTClient().Get().AbsPath("/apis", group, version).Do(ctx).Error()
+	})
 }
 
 // apply makes an object what it is given as.

@@ -111,6 +111,8 @@ func (l *layout) controllerManagerArgs() []string {
 		"--root-ca-file=" + l.pki.path("ca.crt"),
 		"--service-account-private-key-file=" + l.pki.path("service-account.key"),
 		"--kube-api-qps=200", "--kube-api-burst=400", // with the default the first ServiceAccount is 5 s late
+		// kwok renews the leases of all nodes when the machine lets it: a node is lost when it is deleted, not when that takes long.
+		"--node-monitor-grace-period=10m",
 		// An HPA that reacts within a test's patience.
 		"--horizontal-pod-autoscaler-sync-period=2s",
 		"--horizontal-pod-autoscaler-downscale-stabilization=10s",

@@ -13,6 +13,8 @@ import (
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/pdautoscaler/pdautoscaler/test/ports"
 )
 
 // How long a component may take to end before it is killed: in good order, where the API server's own shutdown takes about a
@@ -41,6 +43,7 @@ type ControlPlane struct {
 	client    kubernetes.Interface
 	temporary bool // Dir goes away with the control plane
 	podLock   *fileLock
+	ports     *ports.Held
 	nodesMade atomic.Int64
 
 	mu        sync.Mutex
@@ -110,14 +113,22 @@ func (cp *ControlPlane) stop() error {
 		p.terminate()
 		p.wait(grace)
 	}
-	if cp.podLock != nil {
-		cp.podLock.unlock()
-	}
+	cp.release()
 	err := cp.Err()
 	if cp.temporary && err == nil { // after a failure the logs are wanted
 		return os.RemoveAll(cp.Dir)
 	}
 	return err
+}
+
+// release gives back what is reserved on this machine.
+func (cp *ControlPlane) release() {
+	if cp.podLock != nil {
+		cp.podLock.unlock()
+	}
+	if cp.ports != nil {
+		cp.ports.Close()
+	}
 }
 
 // NamespaceReady waits until pods can be created in a namespace, which needs its default ServiceAccount.

@@ -40,9 +40,14 @@ func TestStopLeavesNothing(t *testing.T) {
 	if _, err := cp.NewNamespace(t.Context(), "audited"); err != nil {
 		t.Error(err)
 	}
-	audit, err := os.ReadFile(filepath.Join(cp.Logs, "audit.log"))
-	if err != nil || !bytes.Contains(audit, []byte(`"username":"`+adminUser+`"`)) {
-		t.Errorf("the audit log does not name %s as a writer (%v)", adminUser, err)
+	if err := cp.waitFor(t.Context(), "the audit log to name "+adminUser+" as a writer", func(context.Context) error {
+		audit, err := os.ReadFile(filepath.Join(cp.Logs, "audit.log"))
+		if err == nil && !bytes.Contains(audit, []byte(`"username":"`+adminUser+`"`)) {
+			err = errors.New("it does not")
+		}
+		return err
+	}); err != nil {
+		t.Error(err)
 	}
 	if err := cp.Stop(); err != nil {
 		t.Fatal(err)
@@ -110,8 +115,8 @@ func TestFailureOfAComponentIsSeen(t *testing.T) {
 	}
 	select {
 	case <-cp.Failed():
-	case <-time.After(30 * time.Second):
-		t.Fatal("etcd was killed, and 30 s later nobody has noticed")
+	case <-time.After(startTimeout):
+		t.Fatalf("etcd was killed, and %s later nobody has noticed", startTimeout)
 	}
 	if err := cp.Err(); err == nil || !strings.Contains(err.Error(), "etcd ended early (signal: killed)") {
 		t.Errorf("Err() = %v, want it to name etcd and the signal", err)

@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -73,7 +74,7 @@ func (c *cluster) createPod(name string, gpus int64, graceSeconds int64, annotat
 // waitPod waits until the pod satisfies a condition and returns it; nil stands for a pod that is gone.
 func (c *cluster) waitPod(name, what string, holds func(*corev1.Pod) bool) *corev1.Pod {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(c.t.Context(), startTimeout)
 	defer cancel()
 	var pod *corev1.Pod
 	err := c.cp.waitFor(ctx, fmt.Sprintf("pod %s to be %s", name, what), func(ctx context.Context) error {
@@ -94,6 +95,62 @@ func (c *cluster) waitPod(name, what string, holds func(*corev1.Pod) bool) *core
 		c.t.Fatal(err)
 	}
 	return pod
+}
+
+// past is every version of a pod, none left out however busy the machine is.
+type past struct {
+	c        *cluster
+	name     string
+	mu       sync.Mutex
+	versions []watch.Event
+}
+
+// follow begins to keep the versions of a pod that is not there yet.
+func (c *cluster) follow(name string) *past {
+	c.t.Helper()
+	p := &past{c: c, name: name}
+	options := metav1.ListOptions{FieldSelector: "metadata.name=" + name}
+	list, err := c.kube.CoreV1().Pods(c.namespace).List(c.t.Context(), options)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	options.ResourceVersion = list.ResourceVersion
+	w, err := c.kube.CoreV1().Pods(c.namespace).Watch(c.t.Context(), options)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(w.Stop)
+	go func() {
+		for event := range w.ResultChan() {
+			p.mu.Lock()
+			p.versions = append(p.versions, event)
+			p.mu.Unlock()
+		}
+	}()
+	return p
+}
+
+// first waits for the first version that satisfies a condition and returns it.
+func (p *past) first(what string, holds func(watch.EventType, *corev1.Pod) bool) *corev1.Pod {
+	p.c.t.Helper()
+	ctx, cancel := context.WithTimeout(p.c.t.Context(), startTimeout)
+	defer cancel()
+	var found *corev1.Pod
+	err := p.c.cp.waitFor(ctx, fmt.Sprintf("a version of pod %s that is %s", p.name, what), func(context.Context) error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, version := range p.versions {
+			if pod, ok := version.Object.(*corev1.Pod); ok && holds(version.Type, pod) {
+				found = pod
+				return nil
+			}
+		}
+		return fmt.Errorf("there are %d other versions", len(p.versions))
+	})
+	if err != nil {
+		p.c.t.Fatal(err)
+	}
+	return found
 }
 
 func condition(pod *corev1.Pod, kind corev1.PodConditionType) corev1.PodCondition {

@@ -38,7 +38,7 @@ func (cp *ControlPlane) AddGPUNodes(ctx context.Context, n, gpusPerNode int, pro
 		names[i] = node.Name
 	}
 	var waitingFor string
-	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, startTimeout, true, func(ctx context.Context) (bool, error) {
 		if err := cp.Err(); err != nil {
 			return false, err
 		}

@@ -57,7 +57,7 @@ func gpuPod(name string, version int, gpus int64) *corev1.Pod {
 // eventually fails the test unless the ledger counts n events within a while.
 func eventually(t *testing.T, w *Watcher, n int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for w.Ledger.Totals(time.Now()).Events != n {
 		select {

@@ -32,6 +32,9 @@ const (
 // unboundRetry is how often an adapter looks for a role that it does not find.
 const unboundRetry = 10 * time.Second
 
+// heldRetry is how often an adapter that a test holds is looked at.
+const heldRetry = 50 * time.Millisecond
+
 // adapterReconciler carries what is written to an adapter's /scale into its group.
 type adapterReconciler struct {
 	client client.Client
@@ -129,7 +132,11 @@ func (r *adapterReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 		return ctrl.Result{RequeueAfter: r.opts.SecondBinding}, r.bind(ctx, adapter, g, role, ready)
 	}
 	if first, ok := r.boundAt.Load(adapter.GetUID()); ok && r.opts.SecondBinding > 0 {
-		if wait := time.Until(first.(time.Time).Add(r.opts.SecondBinding)); wait > 0 {
+		wait := time.Until(first.(time.Time).Add(r.opts.SecondBinding))
+		if r.opts.hold != nil && r.opts.hold(2) {
+			wait = heldRetry
+		}
+		if wait > 0 {
 			return ctrl.Result{RequeueAfter: wait}, nil
 		}
 		r.boundAt.Delete(adapter.GetUID())
@@ -163,6 +170,9 @@ func (r *adapterReconciler) find(ctx context.Context, namespace string, target a
 
 // untilBinding is how long an adapter stays unbound yet.
 func (r *adapterReconciler) untilBinding(uid types.UID) time.Duration {
+	if r.opts.hold != nil && r.opts.hold(1) {
+		return heldRetry
+	}
 	if r.opts.BindDelay == 0 {
 		return 0
 	}

@@ -2,6 +2,7 @@ package rbgfake
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,7 +61,8 @@ func TestScaleChangesPods(t *testing.T) {
 
 func TestWriteBeforeBoundIsLost(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, 8, Options{BindDelay: 6 * time.Second})
+	var open atomic.Bool
+	f := newFixture(t, 8, Options{hold: func(int) bool { return !open.Load() }})
 	f.create(Example{})
 	f.eventually("the adapter", func() error {
 		obj := newObject(KindAdapter, f.ns, "dynamo-pd-prefill")
@@ -80,6 +82,7 @@ func TestWriteBeforeBoundIsLost(t *testing.T) {
 	if phase := phaseOf(f.adapter(RolePrefill)); phase != "" {
 		t.Fatalf("phase %q right after the write, want the adapter still unbound", phase)
 	}
+	open.Store(true)
 	f.bound()
 	if replicas, _ := nestedInt(f.adapter(RolePrefill).Object, "spec", "replicas"); replicas != 2 {
 		t.Errorf("the bound adapter asks for %d replicas, want the role's 2: what was written before is lost", replicas)
@@ -92,10 +95,15 @@ func TestWriteBeforeBoundIsLost(t *testing.T) {
 
 func TestWriteBetweenTwoBindingsIsLost(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, 8, Options{SecondBinding: 5 * time.Second})
+	var written atomic.Bool
+	var looks atomic.Int32 // since then: the first may be of a pass that had read the adapter before
+	f := newFixture(t, 8, Options{SecondBinding: time.Nanosecond, hold: func(binding int) bool {
+		return binding == 2 && (!written.Load() || looks.Add(1) == 1)
+	}})
 	f.create(Example{})
 	f.bound()
 	f.scale(RolePrefill, 3)
+	written.Store(true)
 	f.eventually("the write to be lost", func() error {
 		if n, _ := nestedInt(f.adapter(RolePrefill).Object, "spec", "replicas"); n != 2 {
 			return fmt.Errorf("the adapter asks for %d replicas", n)

@@ -107,59 +107,45 @@ func TestPendingWhenGPUsRunOut(t *testing.T) {
 	f.eventually("the group to be Ready", f.groupReady("True", "AllRolesReady"))
 	f.bound()
 	f.scale(RoleDecode, 2)
-	f.eventually("the second decode worker to be unschedulable", func() error {
-		pod := f.pods(RoleDecode)["dynamo-pd-decode-1"]
-		if pod == nil || pod.Status.Phase != corev1.PodPending {
-			return errors.New("no Pending pod")
-		}
-		for _, c := range pod.Status.Conditions {
-			if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
-				return nil
-			}
-		}
-		return fmt.Errorf("conditions %v", pod.Status.Conditions)
-	})
+	f.eventually("the second decode worker to be unschedulable", f.unschedulable("dynamo-pd-decode-1"))
 	f.eventually("the status", f.roleStatus(RoleDecode, 2, 1))
 	f.eventually("the group not to be Ready", f.groupReady("False", "RoleNotReady"))
 }
 
 func TestStatusShrinksWhileTerminatingPodsHoldGPUs(t *testing.T) {
 	t.Parallel()
-	const drain = 8 * time.Second // long enough for a busy machine to see what happens meanwhile
 	f := newFixture(t, 6, Options{})
-	f.create(Example{GoneAfter: drain})
+	f.create(Example{GoneAfter: time.Second})
 	f.eventually("the group to be Ready", f.groupReady("True", "AllRolesReady"))
 	f.bound()
-	shrunk := time.Now()
+	letGo := f.hold("dynamo-pd-prefill-1")
 	f.scale(RolePrefill, 1)
 	f.eventually("the status to shrink", f.roleStatus(RolePrefill, 1, 1))
-	terminating := func(when string) {
-		t.Helper()
+	// The garbage collector tells the pod to go, in its own time.
+	f.eventually("the victim to terminate on its node", func() error {
 		if old := f.pods(RolePrefill)["dynamo-pd-prefill-1"]; old == nil || old.DeletionTimestamp == nil || old.Spec.NodeName == "" {
-			t.Fatalf("%s the victim is %v, want it terminating on its node", when, old)
+			return fmt.Errorf("it is %v", old)
 		}
+		return nil
+	})
+	if err := f.roleStatus(RolePrefill, 1, 1)(); err != nil {
+		t.Errorf("while the victim terminates: %v", err)
 	}
-	terminating("when the status has shrunk")
 	f.scale(RoleDecode, 2)
 	f.eventually("the decode worker to wait for GPUs", f.roleStatus(RoleDecode, 2, 1))
-	pod := f.pods(RoleDecode)["dynamo-pd-decode-1"]
-	terminating("while the next worker waits") // so it did when the next worker was looked at
-	if pod == nil || pod.Spec.NodeName != "" {
-		t.Error("the new decode worker has a node while the old prefill worker still holds its GPUs")
-	}
+	f.eventually("the scheduler to find no GPUs for it", f.unschedulable("dynamo-pd-decode-1"))
+	letGo()
 	f.eventually("the freed GPUs to be used", f.havePods(RoleDecode, "dynamo-pd-decode-0", "dynamo-pd-decode-1"))
-	if took := time.Since(shrunk); took < drain {
-		t.Errorf("the GPUs were used again %s after the scale-down, want not before %s", took, drain)
-	}
 	f.eventually("the victim to be gone", f.havePods(RolePrefill, "dynamo-pd-prefill-0"))
 }
 
 func TestNamesakeWaitsForTheOldPod(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 8, Options{})
-	f.create(Example{GoneAfter: 6 * time.Second})
+	f.create(Example{GoneAfter: time.Second})
 	f.eventually("the group to be Ready", f.groupReady("True", "AllRolesReady"))
 	f.bound()
+	letGo := f.hold("dynamo-pd-prefill-1")
 	old := f.pods(RolePrefill)["dynamo-pd-prefill-1"].UID
 	f.scale(RolePrefill, 1)
 	f.eventually("the victim to terminate", func() error {
@@ -170,6 +156,7 @@ func TestNamesakeWaitsForTheOldPod(t *testing.T) {
 	})
 	f.scale(RolePrefill, 2)
 	f.eventually("the new instance to count, not ready", f.roleStatus(RolePrefill, 2, 1))
+	letGo()
 	f.eventually("the new pod", f.havePods(RolePrefill, "dynamo-pd-prefill-0", "dynamo-pd-prefill-1"))
 	f.eventually("a Ready replica", f.roleStatus(RolePrefill, 2, 2))
 	if f.pods(RolePrefill)["dynamo-pd-prefill-1"].UID == old {
@@ -295,7 +282,7 @@ func TestLeaderWorkerReplicas(t *testing.T) {
 			"size":     int64(2),
 			"template": template,
 			"workerTemplatePatch": map[string]any{"metadata": map[string]any{
-				"annotations": map[string]any{controlplane.AnnotationReadyAfterSeconds: "5"},
+				"annotations": map[string]any{controlplane.AnnotationReadyAfterSeconds: "3600"},
 			}},
 		}
 	})
@@ -309,6 +296,9 @@ func TestLeaderWorkerReplicas(t *testing.T) {
 		return nil
 	})
 	f.eventually("replicas whose workers still start not to count as ready", f.roleStatus(RoleDecode, 2, 0))
+	for _, name := range workers {
+		f.patchPod(name, `{"metadata": {"annotations": {"`+controlplane.AnnotationReadyAfterSeconds+`": "0"}}}`)
+	}
 	f.eventually("all pods", f.havePods(RoleDecode, append(leaders, workers...)...))
 	f.eventually("2 replicas of 2 pods", f.roleStatus(RoleDecode, 2, 2))
 	for _, name := range append(leaders, workers...) {

@@ -49,7 +49,7 @@ func InstallAPI(ctx context.Context, cfg *rest.Config, api API) error {
 		}
 	}
 	for _, crd := range definitions {
-		err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+		err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, 5*time.Minute, true, func(ctx context.Context) (bool, error) {
 			got, err := crds.Get(ctx, crd.Name, metav1.GetOptions{})
 			return err == nil && established(got), err
 		})

@@ -96,7 +96,9 @@ func rolesOf(t *testing.T, obj *unstructured.Unstructured) map[string]map[string
 // edit changes the group on disk, as a person with kubectl would.
 func (f *fixture) edit(change func(obj *unstructured.Unstructured)) {
 	f.t.Helper()
-	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+	often := retry.DefaultRetry // where the stand-in is at work on the same group
+	often.Steps = 50
+	err := retry.RetryOnConflict(often, func() error {
 		obj := f.group()
 		change(obj)
 		return f.client.Update(f.t.Context(), obj)
@@ -161,10 +163,13 @@ func (f *fixture) bound() {
 	}
 }
 
+// patience is how long a check may take to pass that passes within seconds on a machine that is not busy.
+const patience = 5 * time.Minute
+
 // eventually waits until a check passes.
 func (f *fixture) eventually(what string, check func() error) {
 	f.t.Helper()
-	deadline := time.Now().Add(40 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		err := check()
 		if err == nil {
@@ -178,6 +183,39 @@ func (f *fixture) eventually(what string, check func() error) {
 			f.t.Fatal(f.t.Context().Err())
 		case <-time.After(30 * time.Millisecond):
 		}
+	}
+}
+
+// hold keeps a pod from going until it is let go, however late somebody looks at it meanwhile.
+func (f *fixture) hold(pod string) (letGo func()) {
+	f.t.Helper()
+	f.patchPod(pod, `{"metadata": {"finalizers": ["test.pdautoscaler.io/held"]}}`)
+	return func() { f.t.Helper(); f.patchPod(pod, `{"metadata": {"finalizers": null}}`) }
+}
+
+// patchPod writes a merge patch.
+func (f *fixture) patchPod(name, patch string) {
+	f.t.Helper()
+	p := &corev1.Pod{}
+	p.Namespace, p.Name = f.ns, name
+	if err := f.client.Patch(f.t.Context(), p, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// unschedulable checks that a decode worker waits for GPUs.
+func (f *fixture) unschedulable(name string) func() error {
+	return func() error {
+		pod := f.pods(RoleDecode)[name]
+		if pod == nil || pod.Status.Phase != corev1.PodPending || pod.Spec.NodeName != "" {
+			return errors.New("no Pending pod")
+		}
+		for _, c := range pod.Status.Conditions {
+			if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
+				return nil
+			}
+		}
+		return fmt.Errorf("conditions %v", pod.Status.Conditions)
 	}
 }
 

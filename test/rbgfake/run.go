@@ -38,6 +38,10 @@ type Options struct {
 	// show the first binding yet: what was written to its /scale in between is lost, though its phase was Bound. 0: never.
 	SecondBinding time.Duration
 
+	// hold, of tests, keeps an adapter from being bound for the first or the second time as long as it says so; it takes the
+	// place of the two times.
+	hold func(binding int) bool
+
 	// Selector is what bound adapters have as status.selector.
 	Selector Selector
 

@@ -58,7 +58,7 @@ func TestTheJobOfASweep(t *testing.T) {
 	kubectl("label", "namespace", "sizing", "pod-security.kubernetes.io/enforce=restricted")
 	kubectl("apply", "-n", "sizing", "--validate=strict", "-f", filepath.Join(dir, "job.yaml"))
 	var pods corev1.PodList
-	for deadline := time.Now().Add(30 * time.Second); len(pods.Items) < 3 && time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); len(pods.Items) < 3 && time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		pods = corev1.PodList{}
 		if err := json.Unmarshal(kubectl("get", "pods", "-n", "sizing", "-l", "batch.kubernetes.io/job-name=sizes", "-o", "json"), &pods); err != nil {
 			t.Fatal(err)
