@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
@@ -103,23 +102,13 @@ func TestLeaderStepsDownWhileTheQueueIsRead(t *testing.T) {
 	}
 }
 
-// answerWithin is after how long a question is asked again: one that came while nobody led is lost.
-const answerWithin = 2 * time.Second
-
 func (w *workers) createInCluster() {
 	w.t.Helper()
-	try := func(what string, create func(ctx context.Context) error) {
-		await(w.t, what, func() bool {
-			ctx, cancel := context.WithTimeout(w.ctx, answerWithin)
-			defer cancel()
-			return create(ctx) == nil
-		})
-	}
-	try("the cluster to take a stream", func(ctx context.Context) (err error) {
+	w.try("the cluster to take a stream", func(ctx context.Context) (err error) {
 		w.stream, err = w.js.CreateStream(ctx, jetstream.StreamConfig{Name: stream, Subjects: []string{stream + ".*"}, Replicas: 3})
 		return err
 	})
-	try("the cluster to take a consumer", func(ctx context.Context) (err error) {
+	w.try("the cluster to take a consumer", func(ctx context.Context) (err error) {
 		w.consumer, err = w.stream.CreateOrUpdateConsumer(ctx, onceOnly)
 		return err
 	})

@@ -56,6 +56,8 @@ type workers struct {
 	js       jetstream.JetStream
 	stream   jetstream.Stream
 	consumer jetstream.Consumer
+	// published is how many messages were sent.
+	published int
 }
 
 func newWorkers(t testing.TB, s *server.Server) *workers {
@@ -117,22 +119,36 @@ func (w *workers) publish(n int) {
 		before = w.waiting()
 	}
 	for range n {
-		if _, err := w.js.Publish(w.ctx, subject, []byte("prefill this")); err != nil {
-			w.t.Fatal(err)
-		}
+		w.published++
+		id := jetstream.WithMsgID(fmt.Sprint(w.published)) // one that was taken and not answered for is not taken twice
+		w.try("the stream to take a message", func(ctx context.Context) error {
+			_, err := w.js.Publish(ctx, subject, []byte("prefill this"), id)
+			return err
+		})
 	}
 	if w.consumer != nil {
 		w.awaitWaiting(before + uint64(n))
 	}
 }
 
+// answerWithin is after how long a question is asked again: one that came while nobody led is lost.
+const answerWithin = 2 * time.Second
+
+// try asks until there is a good answer.
+func (w *workers) try(what string, ask func(ctx context.Context) error) {
+	w.t.Helper()
+	await(w.t, what, func() bool {
+		ctx, cancel := context.WithTimeout(w.ctx, answerWithin)
+		defer cancel()
+		return ask(ctx) == nil
+	})
+}
+
 // waiting is what the consumer itself counts.
 func (w *workers) waiting() uint64 {
 	w.t.Helper()
-	info, err := w.consumer.Info(w.ctx)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	var info *jetstream.ConsumerInfo
+	w.try("the consumer to answer", func(ctx context.Context) (err error) { info, err = w.consumer.Info(ctx); return err })
 	return info.NumPending
 }
 
