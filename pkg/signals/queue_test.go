@@ -85,14 +85,13 @@ func (w *workers) createStream(replicas int) {
 	}
 }
 
-// keepFor changes how long the stream keeps a message; 0 is for ever.
+// keepFor changes how long the stream keeps a message. It is never made 0, for ever: a check of ages that is under way then
+// takes all messages for too old.
 func (w *workers) keepFor(maxAge time.Duration) {
 	w.t.Helper()
 	cfg := w.stream.CachedInfo().Config
 	cfg.MaxAge = maxAge
-	if maxAge > 0 {
-		cfg.Duplicates = maxAge // it may be no longer
-	}
+	cfg.Duplicates = min(maxAge, 2*time.Minute) // it may be no longer
 	var err error
 	if w.stream, err = w.js.UpdateStream(w.ctx, cfg); err != nil {
 		w.t.Fatal(err)
@@ -118,6 +117,15 @@ func (w *workers) publish(n int) {
 	if w.consumer != nil {
 		before = w.waiting()
 	}
+	w.send(n)
+	if w.consumer != nil {
+		w.awaitWaiting(before + uint64(n))
+	}
+}
+
+// send puts messages into the queue.
+func (w *workers) send(n int) {
+	w.t.Helper()
 	for range n {
 		w.published++
 		id := jetstream.WithMsgID(fmt.Sprint(w.published)) // one that was taken and not answered for is not taken twice
@@ -125,9 +133,6 @@ func (w *workers) publish(n int) {
 			_, err := w.js.Publish(ctx, subject, []byte("prefill this"), id)
 			return err
 		})
-	}
-	if w.consumer != nil {
-		w.awaitWaiting(before + uint64(n))
 	}
 }
 
@@ -243,12 +248,21 @@ func TestMessagesThatExpire(t *testing.T) {
 	r := newRig(t, natsConfig(s.ClientURL()))
 	wantKnown(t, "published", r.collect().PrefillWaiting, 6)
 	w.keepFor(200 * time.Millisecond)
+	// The consumer is not asked meanwhile: a server (2.15.2) that counts what is left while messages expire may subtract one of
+	// them once more, and be short of one until it counts again.
+	w.try("the messages to expire", func(ctx context.Context) error {
+		info, err := w.stream.Info(ctx)
+		if err == nil && info.State.Msgs > 0 {
+			err = fmt.Errorf("%d are left", info.State.Msgs)
+		}
+		return err
+	})
+	w.keepFor(time.Hour)
 	w.awaitWaiting(0)
-	w.keepFor(0)
 	s1 := r.collect()
 	wantUnknown(t, "after they expired", s1.PrefillWaiting, "6 messages of nats dynamo_prefill_queue/worker-group expired")
 	wantUnknown(t, "as long as nobody works", r.collect().PrefillWaiting, "expired")
-	w.publish(1)
+	w.send(1)
 	w.fetch(1, true)
 	wantZero(t, "once work goes on", r.collect().PrefillWaiting)
 }
