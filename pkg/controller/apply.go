@@ -50,6 +50,7 @@ func (c *Reconciler) roomFor(ctx context.Context, r *round, role planner.Role, r
 	if err != nil {
 		return fmt.Errorf("role %s was not grown: what is held now could not be read: %w", r.target.RoleName(role), err)
 	}
+	held += r.unseenGPUs
 	gpus := pool(r.seen, role).GPUsPerReplica
 	if gpus == 0 {
 		gpus = roleSpecOf(&r.spec, role).GPUsPerReplica

@@ -314,6 +314,33 @@ func TestGrowthIsConfirmed(t *testing.T) {
 	w.wantCounts(1, 4) // no budget, nothing to be sure of
 }
 
+// Replicas of which nobody can count the GPUs, such as those with a claim that
+// may be shared, hold what the resource says: the other role must not grow into it.
+func TestUnknownGPUsAreHeld(t *testing.T) {
+	w := newWorld(t, example(func(p *v1alpha1.PDAutoscaler) {
+		p.Spec.Budget.GPUs = 9
+		p.Spec.Roles.Prefill.Parallelism = &v1alpha1.Parallelism{Tensor: 2}
+		p.Default()
+	}))
+	prefill := w.service.pools[planner.Prefill]
+	prefill.GPUsPerReplica, prefill.Held, prefill.Desired = 0, "how many GPUs prefill takes is not known", 3
+	for i := range prefill.Replicas {
+		prefill.Replicas[i].GPUs = 0
+	}
+	held := 0
+	w.decide = func(in planner.Input) (planner.Decision, planner.Memory) {
+		d, _ := planner.Plan(in)
+		held = d.GPUs.Held
+		return scaleTo(3, 2)(in)
+	}
+	pda := w.round()
+	w.wantCounts(3, 1)
+	// 2 replicas of prefill, one without a pod yet, and one of decode.
+	if want := "role decode was not grown: 8 GPUs are held by now, 2 more would be over the budget of 9"; held != 8 || pda.Status.Message != want {
+		t.Errorf("%d GPUs are decided from, and the status says %q; want 8 and %q", held, pda.Status.Message, want)
+	}
+}
+
 // A resource that is deleted in the middle of a move leaves no half of it.
 func TestDeletedInMidMove(t *testing.T) {
 	for at := range 6 {

@@ -61,9 +61,32 @@ func (c *Reconciler) specOf(ctx context.Context, r *round) (planner.Spec, error)
 		err = r.calibrate(&spec)
 	}
 	if err == nil {
+		r.countUnknownGPUs(&spec)
 		r.limitByQuota(&spec)
 	}
 	return spec, err
+}
+
+// countUnknownGPUs counts the replicas of a role of which the workload does not
+// tell the GPUs (a resource claim that may be shared, a template that is not
+// understood) as the resource says: held for nothing, they would leave the other
+// role more of the budget than there is.
+func (r *round) countUnknownGPUs(spec *planner.Spec) {
+	for _, role := range roles {
+		p, gpus := pool(r.seen, role), roleSpecOf(spec, role).GPUsPerReplica
+		if p.GPUsPerReplica > 0 || gpus == 0 {
+			continue
+		}
+		before := p.HeldGPUs()
+		for i := range p.Replicas {
+			if p.Replicas[i].GPUs == 0 {
+				p.Replicas[i].GPUs = gpus
+			}
+		}
+		counted := *p
+		counted.GPUsPerReplica = gpus // for those that have no pod yet
+		r.unseenGPUs += counted.HeldGPUs() - before
+	}
 }
 
 // limitByQuota makes what a quota leaves the budget where it is less: a replica

@@ -69,6 +69,8 @@ type round struct {
 	wakeAt  time.Time
 	// hookError is why a replica could not be told that it goes, or be chosen.
 	hookError error
+	// unseenGPUs are those that replicas hold by what the resource says, and that the workload does not show.
+	unseenGPUs int
 	// quota is what keeps the budget below the spec's, empty where nothing does.
 	quota string
 	// abandoned is why a running move was dropped without the planner.
