@@ -186,13 +186,12 @@ func (c *Reconciler) undrain(ctx context.Context, r *round) {
 			continue
 		}
 		err := c.workload.Undrain(ctx, r.target, workloadHook(was.how), r.seen.PodsOf(names))
-		if err == nil {
+		r.hookError = errors.Join(r.hookError, err)
+		if err != nil && !errors.As(err, new(*workload.NotTakenBackError)) {
+			r.drains[role], r.owed = was, append(r.owed, role)
 			continue
 		}
-		r.hookError = errors.Join(r.hookError, err)
-		if !errors.As(err, new(*workload.NotTakenBackError)) {
-			r.drains[role], r.owed = was, append(r.owed, role)
-		}
+		delete(r.svc.drains, role) // over, also where this round cannot be recorded
 	}
 }
 

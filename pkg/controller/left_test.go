@@ -123,3 +123,22 @@ func TestDeletedResourceIsNotHeldForEver(t *testing.T) {
 		})
 	}
 }
+
+// A drain that was called off is over, also where the round that called it off
+// could not be recorded: one of the same replica that begins later has its whole time.
+func TestDrainCalledOffInARoundThatFails(t *testing.T) {
+	w := newWorld(t, example(hook(byLabel("a", ""))))
+	w.decide = scaleTo(1, 1)
+	w.rounds(1)
+	w.wantWords("at first", "prefill-2 label a=true")
+	w.decide, w.failStatus = scaleTo(2, 2), errors.New("etcd is slow")
+	w.rounds(1)
+	w.wantWords("when it was called off")
+	w.decide, w.failStatus = scaleTo(1, 1), nil
+	w.log = nil
+	w.rounds(3) // until 50 s after the first drain began, and 30 s after the second
+	w.wantLog("status", "status")
+	w.wantWords("again", "prefill-2 label a=true")
+	w.rounds(1)
+	w.wantLog("prefill 2->1", "status", "finalizers []")
+}
