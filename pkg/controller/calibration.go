@@ -93,6 +93,9 @@ func (r *round) learn(role planner.Role, l *lesson, replica *perfmodel.Replica) 
 	if err != nil {
 		return err
 	}
+	if role == planner.Prefill {
+		learner.PadTokens = int(r.pda.Spec.Roles.Prefill.PadTokens)
+	}
 	l.prior = *replica
 	if rollout := pool(r.seen, role).Rollout; rollout != l.rollout {
 		if l.rollout = rollout; !rollout {

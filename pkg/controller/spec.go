@@ -43,6 +43,10 @@ func plannerSpec(pda *v1alpha1.PDAutoscaler, model namedModel, prefill, decode *
 			Decode:       d,
 			TTFTEndsAt:   capacity.TTFTEnd(pda.Spec.SLO.TTFTEndsAt),
 			MaxSequences: int(roles.Decode.MaxSequences),
+
+			ChunkTokens:           int(roles.Prefill.MaxBatchedTokens),
+			PadTokens:             int(roles.Prefill.PadTokens),
+			TransferBlocksPrefill: roles.Prefill.TransferBlocks,
 		},
 		TTFT:       objective(pda.Spec.SLO.TTFT),
 		TPOT:       objective(pda.Spec.SLO.TPOT),
@@ -77,6 +81,9 @@ func roleDeployment(pda *v1alpha1.PDAutoscaler, role planner.Role, spec *v1alpha
 	}
 	gpu, err := gpuOf(pda, role, spec, pool, seen)
 	options.MemoryFraction = float64(pda.Spec.Model.MemoryPercent) / 100
+	if role == planner.Prefill {
+		options.MaxBatchedTokens = int(pda.Spec.Roles.Prefill.MaxBatchedTokens)
+	}
 	options.KVBytesPerElement, options.WeightBytesPerElement = pda.Spec.Model.KVCacheDtype.Bytes(), pda.Spec.Model.WeightDtype.Bytes()
 	if transfer := pda.Spec.Model.KVTransfer; transfer != nil {
 		options.TransferBytesPerSecond = float64(transfer.GigabytesPerSecond) * 1e9

@@ -21,6 +21,7 @@ func TestPlannerSpec(t *testing.T) {
 		r.Prefill.ScaleUp = v1alpha1.Scaling{MaxStep: 3, Period: v1alpha1.Every(20 * time.Second)}
 		r.Decode.ScaleDown = v1alpha1.Scaling{Disabled: true}
 		r.Decode.MaxSequences = 64
+		r.Prefill.MaxBatchedTokens, r.Prefill.PadTokens, r.Prefill.TransferBlocks = 4096, 64, true
 		r.Decode.GPUType = "H100"
 		p.Spec.SLO.TTFTEndsAt = v1alpha1.TTFTEndsAtDecode
 		p.Spec.SLO.TTFT = v1alpha1.Objective{Percentile: 99, Target: v1alpha1.Every(1500 * time.Millisecond)}
@@ -40,12 +41,12 @@ func TestPlannerSpec(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	replica := func(gpu string, tp, pp int) perfmodel.Replica {
+	replica := func(gpu string, tp, pp, batchedTokens int) perfmodel.Replica {
 		g, err := perfmodel.LookupGPU(gpu)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := perfmodel.NewReplica(model.Model, g, perfmodel.Options{TP: tp, PP: pp, MemoryFraction: 0.8, TransferBytesPerSecond: 25e9, KVBytesPerElement: 1, WeightBytesPerElement: 2})
+		r, err := perfmodel.NewReplica(model.Model, g, perfmodel.Options{TP: tp, PP: pp, MemoryFraction: 0.8, TransferBytesPerSecond: 25e9, KVBytesPerElement: 1, WeightBytesPerElement: 2, MaxBatchedTokens: batchedTokens})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,8 +56,9 @@ func TestPlannerSpec(t *testing.T) {
 	want := planner.Spec{
 		Prefill: planner.RoleSpec{Min: 2, Max: 7, GPUsPerReplica: 2, Up: planner.StepSpec{MaxStep: 3, PeriodSeconds: 20}},
 		Decode:  planner.RoleSpec{Min: 1, Max: 8, GPUsPerReplica: 4, Down: planner.StepSpec{Disabled: true}},
-		Service: capacity.Service{Prefill: replica("H200", 2, 1), Decode: replica("H100", 2, 2), TTFTEndsAt: capacity.EndsAtDecode, MaxSequences: 64},
-		TTFT:    capacity.Objective{Quantile: 0.99, Ms: 1500}, TPOT: capacity.Objective{Quantile: 0.95, Ms: 50},
+		Service: capacity.Service{Prefill: replica("H200", 2, 1, 4096), Decode: replica("H100", 2, 2, 0), TTFTEndsAt: capacity.EndsAtDecode, MaxSequences: 64,
+			ChunkTokens: 4096, PadTokens: 64, TransferBlocksPrefill: true},
+		TTFT: capacity.Objective{Quantile: 0.99, Ms: 1500}, TPOT: capacity.Objective{Quantile: 0.95, Ms: 50},
 		BudgetGPUs: 12,
 		Behavior: planner.Behavior{IntervalSeconds: 10, DownWindowSeconds: 60, Headroom: 0.1, Tolerance: 0.15, MaxAgeSeconds: 60, StartupSeconds: 120,
 			StartTimeoutSeconds: 900, BreachSeconds: 60},

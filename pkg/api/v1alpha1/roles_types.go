@@ -33,6 +33,24 @@ type PrefillRole struct {
 	Name string `json:"name,omitempty"`
 
 	ScaledRole `json:",inline"`
+
+	// maxBatchedTokens is the most tokens of one prefill step, where the engine
+	// takes prompts apart (vLLM's --max-num-batched-tokens, SGLang's
+	// --chunked-prefill-size). Without it a step computes one whole prompt.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1048576
+	MaxBatchedTokens int32 `json:"maxBatchedTokens,omitempty"`
+	// padTokens is the multiple that the engine pads prompts up to; without it
+	// prompts are not padded.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65536
+	PadTokens int32 `json:"padTokens,omitempty"`
+	// transferBlocks says that a replica starts its next prompt only when the KV
+	// cache of the last one has left. Otherwise it computes while it sends.
+	// +optional
+	TransferBlocks bool `json:"transferBlocks,omitempty"`
 }
 
 // DecodeRole is the role that generates the tokens.
