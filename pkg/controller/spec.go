@@ -48,6 +48,8 @@ func plannerSpec(pda *v1alpha1.PDAutoscaler, model namedModel, prefill, decode *
 			PadTokens:             int(roles.Prefill.PadTokens),
 			TransferBlocksPrefill: roles.Prefill.TransferBlocks,
 		},
+		LocalPrefillShare: float64(roles.Decode.LocalPrefillPercent) / 100,
+
 		TTFT:       objective(pda.Spec.SLO.TTFT),
 		TPOT:       objective(pda.Spec.SLO.TPOT),
 		BudgetGPUs: budget,

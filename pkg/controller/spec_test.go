@@ -20,7 +20,7 @@ func TestPlannerSpec(t *testing.T) {
 		r.Prefill.Min, r.Prefill.Max = 2, 7
 		r.Prefill.ScaleUp = v1alpha1.Scaling{MaxStep: 3, Period: v1alpha1.Every(20 * time.Second)}
 		r.Decode.ScaleDown = v1alpha1.Scaling{Disabled: true}
-		r.Decode.MaxSequences = 64
+		r.Decode.MaxSequences, r.Decode.LocalPrefillPercent = 64, 30
 		r.Prefill.MaxBatchedTokens, r.Prefill.PadTokens, r.Prefill.TransferBlocks = 4096, 64, true
 		r.Decode.GPUType = "H100"
 		p.Spec.SLO.TTFTEndsAt = v1alpha1.TTFTEndsAtDecode
@@ -59,7 +59,7 @@ func TestPlannerSpec(t *testing.T) {
 		Service: capacity.Service{Prefill: replica("H200", 2, 1, 4096), Decode: replica("H100", 2, 2, 0), TTFTEndsAt: capacity.EndsAtDecode, MaxSequences: 64,
 			ChunkTokens: 4096, PadTokens: 64, TransferBlocksPrefill: true},
 		TTFT: capacity.Objective{Quantile: 0.99, Ms: 1500}, TPOT: capacity.Objective{Quantile: 0.95, Ms: 50},
-		BudgetGPUs: 12,
+		BudgetGPUs: 12, LocalPrefillShare: 0.3,
 		Behavior: planner.Behavior{IntervalSeconds: 10, DownWindowSeconds: 60, Headroom: 0.1, Tolerance: 0.15, MaxAgeSeconds: 60, StartupSeconds: 120,
 			StartTimeoutSeconds: 900, BreachSeconds: 60},
 		Rebalance: planner.Rebalance{WindowSeconds: 60, DrainTimeoutSeconds: 600, StartTimeoutSeconds: 900, CooldownSeconds: 600},

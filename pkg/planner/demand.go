@@ -95,6 +95,7 @@ func (p *round) demand(r *roleRound) (capacity.Traffic, bool) {
 		CachedShare:       min(p.mem.Traits.CachedShare.Or(0), 0.99),
 		Input:             capacity.Lengths{Mean: mean.input, SCV: p.mem.Traits.InputSCV.Or(1)},
 		Output:            OutputLengths(mean.output, p.mem.Traits.OutputSCV.Or(1)),
+		LocalPrefillShare: p.spec.LocalPrefillShare,
 	}
 	inFlight := p.inFlightFactor(r, t, now)
 	if inFlight > 1 {

@@ -260,3 +260,26 @@ func TestHeadroomIsOnTopOfWhatIsExpected(t *testing.T) {
 		}
 	}
 }
+
+// TestLocalPrefillMovesItsWork: what decode replicas prefill themselves is no
+// work of prefill's, and makes their own tokens later.
+func TestLocalPrefillMovesItsWork(t *testing.T) {
+	at := func(share float64) Decision {
+		spec := testSpec()
+		spec.BudgetGPUs, spec.LocalPrefillShare = 0, share
+		d, _ := Plan(settled(spec, have{1, 1}, have{1, 1}, load{rate: 12, input: 4000, output: 300}))
+		return d
+	}
+	none, half := at(0), at(0.5)
+	if 2*half.Prefill.Wanted > none.Prefill.Wanted+1 || half.Prefill.Wanted < 1 {
+		t.Errorf("prefill needs %d replicas, and %d where half of the requests are prefilled elsewhere", none.Prefill.Wanted, half.Prefill.Wanted)
+	}
+	if half.Decode.Wanted <= none.Decode.Wanted {
+		t.Errorf("decode needs %d replicas, and %d with half of the prompts on top", none.Decode.Wanted, half.Decode.Wanted)
+	}
+	for _, share := range []float64{-0.1, 1, math.NaN(), math.Inf(1)} {
+		if d := at(share); d.Prefill.Binding != ReasonInvalidSpec {
+			t.Errorf("a share of %g was planned with", share)
+		}
+	}
+}

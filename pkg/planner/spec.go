@@ -31,6 +31,8 @@ type Spec struct {
 
 	// Service is what one replica of each role can do.
 	Service capacity.Service `json:"service"`
+	// LocalPrefillShare of the requests are prefilled by the decode replicas themselves, 0 to below 1.
+	LocalPrefillShare float64 `json:"localPrefillShare,omitempty"`
 	// Prior is set where the service itself has corrected Service.
 	Prior *Prior `json:"prior,omitempty"`
 	// TTFT and TPOT are the objectives to keep.

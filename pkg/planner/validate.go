@@ -57,6 +57,8 @@ func validate(in *Input) string {
 	}
 	b := s.Behavior
 	switch {
+	case !(s.LocalPrefillShare >= 0 && s.LocalPrefillShare < 1):
+		return sprintf("localPrefillShare is %g; allowed is 0 up to below 1", s.LocalPrefillShare)
 	case s.BudgetGPUs < 0:
 		return sprintf("budget.gpus is %d; allowed is 0 (no budget) or more", s.BudgetGPUs)
 	case !(b.Headroom >= -mostHeadroomBelow && b.Headroom <= mostHeadroom):

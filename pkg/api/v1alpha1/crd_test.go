@@ -104,7 +104,7 @@ budget: {gpus: 4}
 roles: {frontend: {name: processor}, prefill: {parallelism: {tensor: 2}, scaleUp: {}}}`,
 		"everything set": `
 mode: Auto
-roles: {prefill: {name: p, min: 2, maxBatchedTokens: 2048, padTokens: 64, transferBlocks: true}, decode: {name: d, min: 3, maxSequences: 8}}
+roles: {prefill: {name: p, min: 2, maxBatchedTokens: 2048, padTokens: 64, transferBlocks: true}, decode: {name: d, min: 3, maxSequences: 8, localPrefillPercent: 30}}
 model: {memoryPercent: 95}
 slo: {ttftEndsAt: decode, ttft: {percentile: 99}, tpot: {percentile: 50}}
 signals: {engine: vllm, window: 2m, direct: {timeout: 1s, ports: {frontend: 1, prefill: 2, decode: 3}}}
@@ -182,6 +182,7 @@ func TestRefusals(t *testing.T) {
 		"min over max":              {`roles: {prefill: {min: 5, max: 4}}`, "spec.roles.prefill", "min must be at most max"},
 		"steps of no token":         {`roles: {prefill: {maxBatchedTokens: 0}}`, "spec.roles.prefill.maxBatchedTokens", "should be greater than or equal to 1"},
 		"padding to nothing":        {`roles: {prefill: {padTokens: -1}}`, "spec.roles.prefill.padTokens", "should be greater than or equal to 1"},
+		"all prefill is local":      {`roles: {decode: {localPrefillPercent: 100}}`, "spec.roles.decode.localPrefillPercent", "should be less than or equal to 99"},
 		"min of nothing":            {`roles: {decode: {min: 0}}`, "spec.roles.decode.min", "should be greater than or equal to 1"},
 		"no max":                    {`roles: {decode: {max: null}}`, "spec.roles.decode.max", "Required value"},
 		"one role twice":            {`roles: {prefill: {name: decode}}`, "spec.roles", "must each name a different role"},

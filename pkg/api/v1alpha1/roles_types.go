@@ -71,6 +71,15 @@ type DecodeRole struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65536
 	MaxSequences int32 `json:"maxSequences,omitempty"`
+
+	// localPrefillPercent is the share of requests that the decode replicas
+	// prefill themselves (Dynamo's conditional disaggregation). It is of all that
+	// arrive: leave it out where demand is read of the prefill pods, which never
+	// see those requests.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=99
+	LocalPrefillPercent int32 `json:"localPrefillPercent,omitempty"`
 }
 
 // ScaledRole is what prefill and decode have in common.
