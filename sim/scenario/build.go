@@ -49,6 +49,7 @@ type Options struct {
 const (
 	defaultMaxReplicas    = 16
 	defaultMaxSequences   = 256
+	defaultMaxBatchTokens = 8192 // as of the engine
 	defaultInterval       = 15 * time.Second
 	defaultPrefillStartup = 100 * time.Second
 	defaultDecodeStartup  = 120 * time.Second
@@ -135,6 +136,12 @@ func (b *builder) service() error {
 	}
 	b.out.Engine.Batching, b.out.Engine.Routing = des.Batching(f.Prefill.Batching), des.Routing(f.Routing)
 	b.out.Engine.MaxBatchTokens, b.out.Engine.PrefixCacheTokens = f.Prefill.MaxBatchTokens, f.Prefill.CacheTokens
+	if b.out.Engine.Batching == des.TokenBudget { // the planner is told, as a resource's prefill.maxBatchedTokens tells it
+		if b.out.Engine.MaxBatchTokens == 0 {
+			b.out.Engine.MaxBatchTokens = defaultMaxBatchTokens
+		}
+		b.out.Engine.Service.ChunkTokens = b.out.Engine.MaxBatchTokens
+	}
 	b.out.Engine.Stepwise = b.options.Stepwise
 	return b.link()
 }

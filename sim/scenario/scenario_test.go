@@ -92,11 +92,11 @@ seed: 9
 `, Options{Dir: dir})
 	e, spec := &s.Engine, &s.Setup.Spec
 	got := []any{e.Service.Prefill.KVCapacityTokens, e.Service.Decode.KVCapacityTokens, e.Service.Decode.GPUs, e.Service.MaxSequences, e.Service.PadTokens,
-		e.Service.TransferBlocksPrefill, string(e.Batching), e.MaxBatchTokens, e.PrefixCacheTokens, string(e.Routing), string(e.Service.TTFTEndsAt),
+		e.Service.TransferBlocksPrefill, string(e.Batching), e.MaxBatchTokens, spec.Service.ChunkTokens, e.PrefixCacheTokens, string(e.Routing), string(e.Service.TTFTEndsAt),
 		e.Service.Prefill.Transfer.LatencyMs, e.Prefill, e.Decode, spec.Prefill.Min, spec.Decode.Max, spec.BudgetGPUs, spec.TTFT.Quantile, spec.TPOT.Quantile, spec.TPOT.Ms,
 		float64(spec.Behavior.IntervalSeconds), float64(spec.Behavior.DownWindowSeconds), spec.Behavior.Headroom, spec.Behavior.Tolerance, float64(spec.Behavior.StartupSeconds),
 		float64(spec.Behavior.MaxAgeSeconds), spec.Rebalance.Enabled, s.Readings.Scrape, s.Readings.Window, s.Readings.Noise, s.Readings.Seed, len(s.Readings.Outages), len(e.Faults)}
-	want := []any{900000.0, 123456.0, 4, 63, 64, true, "tokenBudget", 4096, 5120, "kv-aware", "decode",
+	want := []any{900000.0, 123456.0, 4, 63, 64, true, "tokenBudget", 4096, 4096, 5120, "kv-aware", "decode",
 		2.0, des.Pool{Replicas: 3, Startup: 10 * time.Second, Grace: 5 * time.Second}, des.Pool{Replicas: 2, Startup: 20 * time.Second, Grace: 6 * time.Second},
 		2, 4, 24, 0.9, 0.999, 30.0, 20.0, 180.0, -0.1, 0.2, 33.0, 45.0, false, 5 * time.Second, 30 * time.Second, 0.1, uint64(9), 1, 2}
 	if diff := cmp.Diff(want, got); diff != "" {
