@@ -106,6 +106,20 @@ type LeaderElection struct {
 	LeaseDuration, RenewDeadline, RetryPeriod time.Duration
 }
 
+func (l LeaderElection) durations() (lease, renew, retry time.Duration) {
+	return orDefault(l.LeaseDuration, DefaultLeaseDuration), orDefault(l.RenewDeadline, DefaultRenewDeadline), orDefault(l.RetryPeriod, DefaultRetryPeriod)
+}
+
+// afterStop is how long a round may go on when the manager stops. One that could not renew its lease stops at the renew deadline,
+// and the lease is another's when it has run out; a fifth of the time between is left for clocks and for a write on its way.
+func (l LeaderElection) afterStop() time.Duration {
+	if !l.Enabled {
+		return 0
+	}
+	lease, renew, _ := l.durations()
+	return (lease - renew) * 4 / 5
+}
+
 // NewManager returns a manager that carries out PDAutoscalers when it is
 // started. It listens at once and works from Start until its context ends.
 func NewManager(config *rest.Config, o Options) (manager.Manager, error) {
@@ -120,6 +134,7 @@ func NewManager(config *rest.Config, o Options) (manager.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	lease, renew, retry := o.LeaderElection.durations()
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme,
 		Cache:  o.cache(),
@@ -133,9 +148,9 @@ func NewManager(config *rest.Config, o Options) (manager.Manager, error) {
 		LeaderElectionID:              LeaderElectionID,
 		LeaderElectionNamespace:       o.LeaderElection.Namespace,
 		LeaderElectionReleaseOnCancel: true,
-		LeaseDuration:                 new(orDefault(o.LeaderElection.LeaseDuration, DefaultLeaseDuration)),
-		RenewDeadline:                 new(orDefault(o.LeaderElection.RenewDeadline, DefaultRenewDeadline)),
-		RetryPeriod:                   new(orDefault(o.LeaderElection.RetryPeriod, DefaultRetryPeriod)),
+		LeaseDuration:                 &lease,
+		RenewDeadline:                 &renew,
+		RetryPeriod:                   &retry,
 		GracefulShutdownTimeout:       new(gracePeriod),
 	})
 	if err != nil {
@@ -161,6 +176,7 @@ func (o Options) addTo(mgr manager.Manager) error {
 		store:        newStore(),
 		recordsKept:  orDefault(o.Records, DefaultRecords),
 		signalHosts:  o.SignalHosts,
+		afterStop:    o.LeaderElection.afterStop(),
 	}
 	if c.newCollector == nil {
 		c.newCollector = collectFromPods
@@ -253,7 +269,7 @@ func (o Options) check() error {
 		}
 	}
 	l := o.LeaderElection
-	lease, renew, retry := orDefault(l.LeaseDuration, DefaultLeaseDuration), orDefault(l.RenewDeadline, DefaultRenewDeadline), orDefault(l.RetryPeriod, DefaultRetryPeriod)
+	lease, renew, retry := l.durations()
 	if l.Enabled && !(lease > renew && renew > retry && retry > 0) {
 		return fmt.Errorf("leader election: the lease is %s, the renew deadline %s and the retry period %s: allowed is lease > renew deadline > retry period > 0", lease, renew, retry)
 	}

@@ -31,6 +31,8 @@ type Reconciler struct {
 	decide       func(planner.Input) (planner.Decision, planner.Memory)
 	store        *store
 	recordsKept  int
+	// afterStop is how long a round may go on when the manager stops, 0 for as long as it takes.
+	afterStop time.Duration
 	// signalHosts are the hosts that signals may be read from; none is any.
 	signalHosts hostPatterns
 }
@@ -49,13 +51,11 @@ func (c *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		return reconcile.Result{}, err
 	}
 
-	// A round that has begun is finished, also when the manager is asked to
-	// stop: half a move is worse than a stop that takes a second longer.
 	interval := max(pda.Spec.Behavior.Interval.Duration, 0)
 	if interval == 0 {
 		interval = defaultInterval
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadline(interval))
+	ctx, cancel := roundContext(ctx, deadline(interval), c.afterStop)
 	defer cancel()
 
 	if held {

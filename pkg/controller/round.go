@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"time"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
@@ -20,6 +21,24 @@ const (
 // deadline is how long one round of a resource may take.
 func deadline(interval time.Duration) time.Duration {
 	return min(max(interval, shortestDeadline), longestDeadline)
+}
+
+// roundContext is the context of a round. A round that has begun is finished, also when the manager is asked to stop: half a
+// move is worse than a stop that takes a second longer. A manager stops as well when it could not renew its lease, though, and
+// its successor works once that has run out: afterStop is what may be left of it by then, and 0 where there is no lease.
+func roundContext(manager context.Context, within, afterStop time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(manager), within)
+	if afterStop <= 0 {
+		return ctx, cancel
+	}
+	forget := context.AfterFunc(manager, func() {
+		select {
+		case <-time.After(afterStop):
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() { forget(); cancel() }
 }
 
 // defaultInterval is used for a resource whose interval is missing.
