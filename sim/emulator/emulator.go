@@ -24,11 +24,15 @@ type Emulator struct {
 	mu     sync.Mutex
 	engine *engine.Engine
 	// pods are those of the last look at the source.
-	pods     []Pod
-	ready    map[string]bool // by UID, those that the engine has
+	pods  []Pod
+	ready map[string]bool // by UID, those that the engine has
+	// problems are what is wrong with pods, by UID; unserved those of the last
+	// attempt to listen on their addresses.
 	problems map[string]string
+	unserved map[string]string
 	gpus     gpuBook
 	profile  *load.Profile
+	stream   *stream       // of the profile
 	loadAt   time.Duration // of the engine, when the profile began
 	gpuHours gpuHours
 
@@ -76,20 +80,38 @@ func (e *Emulator) Stop() error {
 // NATSURL is where the prefill queue is.
 func (e *Emulator) NATSURL() string { return e.nats.URL() }
 
-// Play starts a load now. A load that still plays goes on beside it, but the
-// records and phases are then those of the new one too: play one at a time.
+// Play starts a load now. One that still plays ends with the request that it
+// would send next.
 func (e *Emulator) Play(p *load.Profile, seed uint64) error {
-	stream, err := load.NewStream(p, seed)
+	source, err := load.NewStream(p, seed)
 	if err != nil {
 		return err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.advance()
+	if e.stream != nil {
+		e.stream.over = true
+	}
+	e.stream = &stream{Source: source}
 	e.profile, e.loadAt = p, e.engine.Now()
-	e.gpuHours.restart(e.now())
-	e.engine.Play(stream, e.engine.Now())
+	e.gpuHours.restart(e.engine.Now())
+	e.engine.Play(e.stream, e.engine.Now())
 	return nil
+}
+
+// stream is a load that can be ended; the emulator's lock is held.
+type stream struct {
+	engine.Source
+	over bool
+}
+
+// Next implements engine.Source.
+func (s *stream) Next() (load.Request, bool) {
+	if s.over {
+		return load.Request{}, false
+	}
+	return s.Source.Next()
 }
 
 // The loop sleeps until the engine has something to do, at most idleWait, at

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/pdautoscaler/pdautoscaler/pkg/capacity"
 	"github.com/pdautoscaler/pdautoscaler/pkg/perfmodel"
 	"github.com/pdautoscaler/pdautoscaler/sim/emulator/engine"
+	"github.com/pdautoscaler/pdautoscaler/sim/emulator/natsqueue"
 	"github.com/pdautoscaler/pdautoscaler/sim/load"
 )
 
@@ -33,19 +35,33 @@ func quick() engine.Config {
 	return engine.Config{Service: capacity.Service{Prefill: r, Decode: r}, Seed: 1}
 }
 
-var load60 = load.Profile{Phases: []load.Phase{{Name: "long", DurationSeconds: 60, RequestsPerSecond: 3, InputTokens: 100, OutputTokens: 1500}}}
+var longAnswers = load.Profile{Phases: []load.Phase{{Name: "long", DurationSeconds: 3600, RequestsPerSecond: 3, InputTokens: 100, OutputTokens: 1500}}}
 
-// steady is a load of the given rate for a minute.
+// steady is a load of the given rate that outlasts every test.
 func steady(rate float64) *load.Profile {
-	return &load.Profile{Phases: []load.Phase{{Name: "steady", DurationSeconds: 60, RequestsPerSecond: rate, InputTokens: 200, OutputTokens: 20, CachedShare: 0.25}}}
+	return &load.Profile{Phases: []load.Phase{{Name: "steady", DurationSeconds: 3600, RequestsPerSecond: rate, InputTokens: 200, OutputTokens: 20, CachedShare: 0.25}}}
 }
 
-// Each test has addresses of its own, so that none waits for another's; they lie
-// outside the range of the control plane's pods.
+// block is the second byte of the addresses of this process: a listener on the
+// block's own address keeps other processes, which may run the same tests, out of
+// it. They lie outside the ranges of the control planes.
+var block = sync.OnceValue(func() int {
+	for n := 1; n < 240; n++ {
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.%d.255.254:9", n)); err == nil {
+			blockHeld = l
+			return n
+		}
+	}
+	panic("all blocks of loopback addresses are in use")
+})
+
+var blockHeld net.Listener // until the process ends
+
+// Each test has addresses of its own, so that none waits for another's.
 func pod(test, n int, role Role, gpus int) Pod {
 	return Pod{
 		Namespace: "default", Name: fmt.Sprintf("%s-%d", role, n), UID: fmt.Sprintf("uid-%d-%d", test, n), Role: role,
-		Node: "node-a", IP: fmt.Sprintf("127.246.%d.%d", 200+test, n), GPUs: gpus, Container: "engine", Ready: true,
+		Node: "node-a", IP: fmt.Sprintf("127.%d.%d.%d", block(), 200+test, n), GPUs: gpus, Container: "engine", Ready: true,
 	}
 }
 
@@ -57,7 +73,10 @@ func startEmulator(t *testing.T, pods ...Pod) (*Emulator, *PodSet) {
 func startWith(t *testing.T, cfg Config, pods ...Pod) (*Emulator, *PodSet) {
 	t.Helper()
 	set := NewPodSet(pods...)
-	cfg.Engine, cfg.Pods, cfg.Model, cfg.ExporterInterval = quick(), set, "qwen3-32b", 100*time.Millisecond
+	if cfg.Engine.Service.Decode.GPUs == 0 {
+		cfg.Engine = quick()
+	}
+	cfg.Pods, cfg.Model, cfg.ExporterInterval = set, "qwen3-32b", 100*time.Millisecond
 	e, err := Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -70,20 +89,24 @@ func startWith(t *testing.T, cfg Config, pods ...Pod) (*Emulator, *PodSet) {
 	return e, set
 }
 
+// patience is how long a condition may take that holds within a second on a
+// machine that is not busy.
+const patience = 3 * time.Minute
+
 // eventually waits until the condition holds; what says what is waited for.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !holds() {
 		if time.Now().After(deadline) {
-			t.Fatalf("after 15 s still not: %s", what)
+			t.Fatalf("after %s still not: %s", patience, what)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 }
 
 // client opens a connection for each request: a kept one would hide a server that ended.
-var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 
 func scrape(p Pod, port int) (map[string]*dto.MetricFamily, error) {
 	response, err := client.Get(fmt.Sprintf("http://%s:%d/metrics", p.IP, port))
@@ -137,22 +160,63 @@ func TestNATSDepthIsWhatWaitsForPrefill(t *testing.T) {
 }
 
 // Through NATS and real time, TTFT is the model's and what the queue takes: some
-// milliseconds, more on a busy machine. TPOT does not pass through the queue.
+// milliseconds, more on a busy machine: as much as another queue of the same
+// server takes beside it. TPOT does not pass through the queue.
 func TestLatencyThroughNATSIsThatOfTheModel(t *testing.T) {
 	e, _ := startEmulator(t, pod(2, 1, RoleFrontend, 0), pod(2, 2, RoleDecode, 2), pod(2, 3, RolePrefill, 2))
 	if err := e.Play(&load.Profile{Phases: []load.Phase{{DurationSeconds: 2, RequestsPerSecond: 10, InputTokens: 200, OutputTokens: 20}}}, 1); err != nil {
 		t.Fatal(err)
 	}
+	served := make(chan struct{})
+	slowest := slowestWay(t, e.NATSURL(), served)
 	eventually(t, "the load is served", func() bool { s := e.Snapshot(); return s.Ended && s.InFlight == 0 })
+	close(served)
 	service := quick().Service
 	a := engine.Attain("all", e.Records(), engine.Objectives{TTFT: capacity.Objective{Ms: 1e6}, TPOT: capacity.Objective{Ms: 1e6}}, nil)
 	ttft, tpot := service.Prefill.Prefill.StepMs(200, 0), service.Decode.Decode.StepMs(1, 200)
-	if a.TTFT.P50Ms < ttft || a.TTFT.P50Ms > ttft+1000 {
-		t.Errorf("median TTFT is %.1f ms, the model's prefill %.1f ms", a.TTFT.P50Ms, ttft)
+	n := len(e.Records())
+	way := <-slowest
+	if most := ttft + 1000 + 10*float64(way.Milliseconds()); a.TTFT.P50Ms < ttft || a.TTFT.P50Ms > most {
+		t.Errorf("median TTFT is %.1f ms, the model's prefill %.1f ms; beside it the way through another queue took %s at most", a.TTFT.P50Ms, ttft, way)
 	}
-	if a.TPOT.P50Ms < tpot*0.99 || a.TPOT.P50Ms > tpot*1.5 {
-		t.Errorf("median TPOT is %.2f ms, the model's step %.2f ms", a.TPOT.P50Ms, tpot)
+	// At most all of them are in one batch.
+	if most := service.Decode.Decode.StepMs(float64(n), 220*float64(n)); a.TPOT.P50Ms < tpot*0.99 || a.TPOT.P50Ms > most {
+		t.Errorf("median TPOT is %.2f ms, the model's step %.2f ms, of all requests at once %.2f ms", a.TPOT.P50Ms, tpot, most)
 	}
+}
+
+// slowestWay sends messages through a queue of its own, one after the other until
+// it is told to end, and gives the longest time that one took.
+func slowestWay(t *testing.T, url string, end <-chan struct{}) <-chan time.Duration {
+	t.Helper()
+	q, err := natsqueue.Connect(t.Context(), url, natsqueue.Options{Stream: "another", Consumer: "another"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(q.Close)
+	result := make(chan time.Duration, 1)
+	go func() {
+		slowest := time.Duration(0)
+		for n := uint64(1); ; n++ {
+			began := time.Now()
+			q.Publish(engine.Message{Request: n})
+			q.Pull("another")
+			select {
+			case <-q.Deliveries():
+				slowest = max(slowest, time.Since(began))
+			case <-t.Context().Done():
+			}
+			select {
+			case <-end:
+				result <- slowest
+				return
+			case <-t.Context().Done():
+				return
+			default:
+			}
+		}
+	}()
+	return result
 }
 
 func TestPodsAnswerFromReadyToGone(t *testing.T) {
@@ -185,13 +249,16 @@ func TestPodsAnswerFromReadyToGone(t *testing.T) {
 	})
 	mustScrape(t, prefill, 8000)
 	eventually(t, "requests pile up in the queue", func() bool { return e.Snapshot().ByState[engine.Queued] > 5 })
+	piled := e.Snapshot()
 
 	set.Remove(prefill.UID)
 	eventually(t, "the pod that is gone does not answer", func() bool { _, err := scrape(prefill, 8000); return err != nil })
 	next := pod(3, 4, RolePrefill, 2)
 	next.IP = prefill.IP
 	set.Put(next)
-	eventually(t, "the queue is worked off", func() bool { return e.Snapshot().ByState[engine.Queued] < 3 })
+	eventually(t, "what piled up is served", func() bool {
+		return e.Snapshot().Finished >= piled.Finished+piled.ByState[engine.Queued]
+	})
 	if v, _ := scrape(next, 8000); v["vllm:request_success_total"] == nil {
 		t.Error("the new pod on the old address does not answer")
 	}
@@ -199,7 +266,9 @@ func TestPodsAnswerFromReadyToGone(t *testing.T) {
 
 func TestADecodePodThatVanishesMigratesItsSequences(t *testing.T) {
 	a, b := pod(4, 2, RoleDecode, 2), pod(4, 3, RoleDecode, 2)
-	e, set := startEmulator(t, pod(4, 1, RoleFrontend, 0), pod(4, 4, RolePrefill, 2), a)
+	slow := quick() // sequences that outlast the test
+	slow.Service.Decode.Decode.WeightReadMs = 500
+	e, set := startWith(t, Config{Engine: slow}, pod(4, 1, RoleFrontend, 0), pod(4, 4, RolePrefill, 2), a)
 	if err := e.Play(&load.Profile{Phases: []load.Phase{{DurationSeconds: 0.3, RequestsPerSecond: 30, InputTokens: 100, OutputTokens: 2000}}}, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +329,7 @@ func TestGPUHoursCountStartingAndTerminatingPods(t *testing.T) {
 	}
 	eventually(t, "6 GPUs were held for half a second", func() bool { return e.Snapshot().GPUHours >= 3.0/3600 })
 	s := e.Snapshot()
-	if most := 6 * (s.Played.Hours() + 0.02/3600); s.GPUHours > most {
+	if most := 6 * s.Played.Hours() * (1 + 1e-9); s.GPUHours > most {
 		t.Errorf("%v GPU-hours in %v, at most %v", s.GPUHours, s.Played, most)
 	}
 	set.Remove(starting.UID)

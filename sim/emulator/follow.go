@@ -21,7 +21,7 @@ func (e *Emulator) follow() {
 
 	e.mu.Lock()
 	e.advance()
-	e.gpuHours.count(e.now(), e.pods)
+	e.gpuHours.count(e.engine.Now(), e.pods)
 	e.pods = pods
 	clear(e.problems)
 	present := map[string]bool{}
@@ -83,5 +83,5 @@ func (e *Emulator) leave(uid string) {
 func (e *Emulator) hasProblems() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return len(e.problems) > 0
+	return len(e.problems)+len(e.unserved) > 0
 }

@@ -22,6 +22,7 @@ type podServer struct {
 
 // serve opens and closes servers so that each of the given pods has one.
 func (e *Emulator) serve(pods map[string]Pod) {
+	unserved := map[string]string{}
 	for uid, s := range e.servers {
 		if _, ok := pods[uid]; !ok {
 			s.close()
@@ -36,13 +37,14 @@ func (e *Emulator) serve(pods map[string]Pod) {
 		if err != nil {
 			// Tried again at the next change of any pod.
 			e.cfg.Logger.Warn("pod cannot be served", "pod", p.Namespace+"/"+p.Name, "error", err)
-			e.mu.Lock()
-			e.problems[uid] = err.Error()
-			e.mu.Unlock()
+			unserved[uid] = err.Error()
 			continue
 		}
 		e.servers[uid] = s
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.unserved = unserved
 }
 
 func (e *Emulator) newServer(p Pod) (*podServer, error) {

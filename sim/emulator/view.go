@@ -29,12 +29,12 @@ func (e *Emulator) Snapshot() Snapshot {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.advance()
-	e.gpuHours.count(e.now(), e.pods)
+	e.gpuHours.count(e.engine.Now(), e.pods)
 	s := Snapshot{
 		Snapshot: e.engine.Snapshot(),
 		GPUs:     heldGPUs(e.pods),
 		GPUHours: e.gpuHours.seconds / time.Hour.Seconds(),
-		Problems: slices.Sorted(maps.Values(e.problems)),
+		Problems: slices.Sorted(maps.Values(e.allProblems())),
 	}
 	if p := e.profile; p != nil {
 		s.Played = e.engine.Now() - e.loadAt
@@ -43,6 +43,16 @@ func (e *Emulator) Snapshot() Snapshot {
 		s.Ended = s.Played >= p.Duration()
 	}
 	return s
+}
+
+// allProblems are one for each pod; the lock is held.
+func (e *Emulator) allProblems() map[string]string {
+	all := maps.Clone(e.unserved)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, e.problems)
+	return all
 }
 
 // Records returns what became of every request so far.

@@ -45,13 +45,10 @@ func TestCalibrationOfALiveService(t *testing.T) {
 		}
 	}()
 	steady := load.Profile{Name: "steady", Phases: []load.Phase{
-		{Name: "steady", DurationSeconds: 240, RequestsPerSecond: 6, InputTokens: 2000, InputSCV: 0.5, OutputTokens: 250, OutputSCV: 0.5},
+		{Name: "steady", DurationSeconds: 900, RequestsPerSecond: 6, InputTokens: 2000, InputSCV: 0.5, OutputTokens: 250, OutputSCV: 0.5},
 	}}
-	if err := s.Emulator.Play(&steady, 1); err != nil {
-		t.Fatal(err)
-	}
 	const rounds = 15 // the first few that teach are still uncertain
-	records := playUntil(t, s, steady.Duration(), rounds, func(last []planner.Record) bool {
+	records := playUntil(t, s, &steady, rounds, func(last []planner.Record) bool {
 		return len(last) >= rounds && bothLearnt(&last[len(last)-1].Input.Spec)
 	})
 	last := &records[len(records)-1].Input.Spec

@@ -23,16 +23,17 @@ import (
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
 	"github.com/pdautoscaler/pdautoscaler/pkg/metricsapi"
 	"github.com/pdautoscaler/pdautoscaler/pkg/metricsapi/externalscaler"
+	"github.com/pdautoscaler/pdautoscaler/test/ports"
 	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
 	"github.com/pdautoscaler/pdautoscaler/test/stage"
 	"github.com/pdautoscaler/pdautoscaler/test/stage/story"
 )
 
-// surgesForHPAs are the surges of TestMoveUnderAHardCap, longer by half: an HPA looks at the plan every two seconds, and
-// answers later still on a machine that is busy. The test ends as soon as it has seen enough.
+// surgesForHPAs are the surges of TestMoveUnderAHardCap, each long enough for HPAs, which look at the plan every two seconds and
+// answer later still on a machine that is busy. The test ends as soon as it has seen enough.
 const surgesForHPAs = `{"phases": [
   {"name": "long prompts", "durationSeconds": 50, "requestsPerSecond": 11, "inputTokens": 4000, "inputSCV": 0.5, "outputTokens": 350, "outputSCV": 0.5},
-  {"name": "long answers", "durationSeconds": 130, "requestsPerSecond": 55, "inputTokens": 400, "inputSCV": 0.5, "outputTokens": 500, "outputSCV": 0.5}
+  {"name": "long answers", "durationSeconds": 600, "requestsPerSecond": 55, "inputTokens": 400, "inputSCV": 0.5, "outputTokens": 500, "outputSCV": 0.5}
 ]}`
 
 // TestHPAsCarryOutThePlan plays such surges in mode Metrics: the shipped HPAs, which read the
@@ -48,12 +49,17 @@ func TestHPAsCarryOutThePlan(t *testing.T) {
 	}
 	repository, bin := build(t, "pdautoscaler")
 	certificates, caBundle := servingCertificate(t)
-	api, scaler := freeAddress(t), freeAddress(t)
+	held, err := ports.Hold(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	api, scaler := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: held.Numbers[0]}, held.Address(1)
 	var events bytes.Buffer
 	s, err := stage.Start(t.Context(), stage.Options{
 		Dir: t.TempDir(), Repository: repository, Autoscaler: filepath.Join(bin, "pdautoscaler"), Seed: 1, Progress: os.Stderr, Events: &events,
 		Mode:           v1alpha1.ModeMetrics,
-		AutoscalerArgs: []string{"--metrics-api-bind-address", api.String(), "--metrics-api-cert-dir", certificates, "--keda-bind-address", scaler.String(), "--keda-cert-dir", certificates},
+		AutoscalerArgs: []string{"--metrics-api-bind-address", api.String(), "--metrics-api-cert-dir", certificates, "--keda-bind-address", scaler, "--keda-cert-dir", certificates},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -95,17 +101,6 @@ func servingCertificate(t *testing.T) (dir string, caBundle []byte) {
 	return dir, cert
 }
 
-// freeAddress is one that nobody listens on at the moment of asking.
-func freeAddress(t *testing.T) net.Addr {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr()
-}
-
 // offer installs what config/metricsapi and the sample for HPAs have, the HPAs for this PDAutoscaler.
 func offer(t *testing.T, s *stage.Stage, repository string, api net.Addr, caBundle []byte) {
 	t.Helper()
@@ -129,7 +124,7 @@ func offer(t *testing.T, s *stage.Stage, repository string, api net.Addr, caBund
 	}
 	apply(bytes.ReplaceAll(read("samples", "hpa", "hpa.yaml"), []byte("dynamo-pd-hpa"), []byte(stage.Name)))
 	// The load begins once the HPAs are at work. Their metric is unknown until there is some, so that AbleToScale is all that they say.
-	if _, err := s.ControlPlane.Kubectl(t.Context(), "wait", "--for=condition=AbleToScale", "hpa", "--all", "-n", stage.Namespace, "--timeout=60s"); err != nil {
+	if _, err := s.ControlPlane.Kubectl(t.Context(), "wait", "--for=condition=AbleToScale", "hpa", "--all", "-n", stage.Namespace, "--timeout=5m"); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -141,8 +136,8 @@ func replicas(t *testing.T, s *stage.Stage, role string) (n int64, adapter *unst
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(500 * time.Millisecond) {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(500 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		adapter, err = client.Resource(rbgfake.GroupVersion.WithResource("rolebasedgroupscalingadapters")).Namespace(stage.Namespace).
 			Get(ctx, stage.Name+"-"+role, metav1.GetOptions{})
 		cancel()
@@ -181,11 +176,11 @@ func playUntilSwapped(t *testing.T, s *stage.Stage, length time.Duration) string
 }
 
 // kedaHearsTheSame asks the autoscaler as KEDA does, over TLS, until plan and adapter say the same.
-func kedaHearsTheSame(t *testing.T, s *stage.Stage, scaler net.Addr, caBundle []byte) {
+func kedaHearsTheSame(t *testing.T, s *stage.Stage, scaler string, caBundle []byte) {
 	t.Helper()
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(caBundle)
-	connection, err := grpc.NewClient(scaler.String(), grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+	connection, err := grpc.NewClient(scaler, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
 		RootCAs: pool, ServerName: "pdautoscaler-metrics-api.pdautoscaler-system.svc", MinVersion: tls.VersionTLS12,
 	})))
 	if err != nil {
@@ -197,7 +192,7 @@ func kedaHearsTheSame(t *testing.T, s *stage.Stage, scaler net.Addr, caBundle []
 		Name: "decode", Namespace: stage.Namespace,
 		ScalerMetadata: map[string]string{metricsapi.KeyAutoscaler: stage.Name, metricsapi.KeyRole: metricsapi.RoleDecode, metricsapi.KeyMetric: metricsapi.DesiredReplicas},
 	}}
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(5 * time.Minute)
 	for {
 		response, err := client.GetMetrics(t.Context(), request)
 		asked, _ := replicas(t, s, rbgfake.RoleDecode)

@@ -15,27 +15,31 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
+	"github.com/pdautoscaler/pdautoscaler/sim/load"
 	"github.com/pdautoscaler/pdautoscaler/test/gpuwatch"
 	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
 	"github.com/pdautoscaler/pdautoscaler/test/stage"
-	"github.com/pdautoscaler/pdautoscaler/test/stage/story"
 )
 
-// surges needs 4 prefill replicas first and 4 decode replicas then; 12 GPUs hold 6 replicas.
-const surges = `{"phases": [
-  {"name": "long prompts", "durationSeconds": 35, "requestsPerSecond": 11, "inputTokens": 4000, "inputSCV": 0.5, "outputTokens": 350, "outputSCV": 0.5},
-  {"name": "long answers", "durationSeconds": 85, "requestsPerSecond": 55, "inputTokens": 400, "inputSCV": 0.5, "outputTokens": 500, "outputSCV": 0.5}
-]}`
+// The surges: the first needs 4 prefill replicas, the second 4 decode replicas, and 12 GPUs hold 6 replicas. Each plays until it
+// has been answered, which takes as long as the machine takes, and no longer than it lasts.
+var (
+	longPrompts = load.Profile{Phases: []load.Phase{
+		{Name: "long prompts", DurationSeconds: 600, RequestsPerSecond: 11, InputTokens: 4000, InputSCV: 0.5, OutputTokens: 350, OutputSCV: 0.5},
+	}}
+	longAnswers = load.Profile{Phases: []load.Phase{
+		{Name: "long answers", DurationSeconds: 900, RequestsPerSecond: 55, InputTokens: 400, InputSCV: 0.5, OutputTokens: 500, OutputSCV: 0.5},
+	}}
+)
+
+// prefillAtTheSurge is what the first surge needs.
+const prefillAtTheSurge = 4
 
 // TestMoveUnderAHardCap plays a surge of long prompts and then one of long answers, until GPUs have moved from prefill to
 // decode.
 func TestMoveUnderAHardCap(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a Kubernetes control plane and about 80 s: not under -short")
-	}
-	load, err := story.Read(strings.NewReader(surges))
-	if err != nil {
-		t.Fatal(err)
 	}
 	t.Parallel()
 	repository, bin := build(t, "pdautoscaler")
@@ -54,14 +58,14 @@ func TestMoveUnderAHardCap(t *testing.T) {
 			}
 		}
 	}()
-	if err := s.Emulator.Play(&load.Load, 1); err != nil {
-		t.Fatal(err)
-	}
-	records := playUntil(t, s, load.Load.Duration(), 5, func(last []planner.Record) bool {
-		return slices.ContainsFunc(last, func(r planner.Record) bool { return done(r.Decision.Ended) })
+	playUntil(t, s, &longPrompts, 1, func([]planner.Record) bool {
+		return s.Pods.Ledger.Totals(time.Now()).Roles[rbgfake.RolePrefill].Ready >= prefillAtTheSurge
+	})
+	records := playUntil(t, s, &longAnswers, 1000, func(all []planner.Record) bool {
+		return slices.ContainsFunc(all, func(r planner.Record) bool { return done(r.Decision.Ended) })
 	})
 
-	check, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	check, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := s.Pods.Check(check); err != nil {
 		t.Error(err)
@@ -100,10 +104,13 @@ func build(t *testing.T, commands ...string) (repository, bin string) {
 	return repository, bin
 }
 
-// playUntil returns all decision records once the last few are as is waited for, or at the end of the load.
-func playUntil(t *testing.T, s *stage.Stage, length time.Duration, few int, over func(last []planner.Record) bool) []planner.Record {
+// playUntil plays a load until the last few decision records are as is waited for, or to its end. It returns all of them.
+func playUntil(t *testing.T, s *stage.Stage, load *load.Profile, few int, over func(last []planner.Record) bool) []planner.Record {
 	t.Helper()
-	end := time.After(length)
+	if err := s.Emulator.Play(load, 1); err != nil {
+		t.Fatal(err)
+	}
+	end := time.After(load.Duration())
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for ended := false; !ended; {

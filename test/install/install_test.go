@@ -41,9 +41,12 @@ const (
 // repository is the root of the checkout.
 var repository = filepath.Join("..", "..")
 
-// prompts are long ones: more than the two prefill replicas of the sample can serve, then none.
+// patience is how long anything may take that comes within seconds on a machine that is not busy.
+const patience = 5 * time.Minute
+
+// prompts are long ones: more than the two prefill replicas of the sample can serve, for as long as the test takes.
 var prompts = load.Profile{Phases: []load.Phase{
-	{Name: "long prompts", DurationSeconds: 120, RequestsPerSecond: 11, InputTokens: 4000, InputSCV: 0.5, OutputTokens: 350, OutputSCV: 0.5},
+	{Name: "long prompts", DurationSeconds: 3600, RequestsPerSecond: 11, InputTokens: 4000, InputSCV: 0.5, OutputTokens: 350, OutputSCV: 0.5},
 }}
 
 // TestLifeOfAnInstallation follows docs/install.md from the first line to the last: chart, sample, load, replicas, the
@@ -135,7 +138,7 @@ func (c *chart) Install(ctx context.Context, s *stage.Stage) (kubeconfig string,
 	if err := cp.NamespaceReady(ctx, namespace); err != nil {
 		return "", nil, err
 	}
-	out, err := c.run(ctx, s, "install", release, filepath.Join(repository, "charts", "pdautoscaler"), "--wait", "--timeout", "4m",
+	out, err := c.run(ctx, s, "install", release, filepath.Join(repository, "charts", "pdautoscaler"), "--wait", "--timeout", "10m",
 		"--set", fmt.Sprintf("metrics.readers[0].namespace=%s,metrics.readers[0].name=%s", stage.Namespace, stage.Reader),
 		"--set", "metrics.dashboard.enabled=true,keda.enabled=true,metricsAPI.enabled=true,page.serve=portForward")
 	if err != nil {
@@ -186,7 +189,7 @@ func (c *chart) podsRun(t *testing.T) {
 }
 
 func (c *chart) replicasFollow(t *testing.T) {
-	deadline := time.After(prompts.Duration())
+	deadline := time.After(patience)
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -227,7 +230,7 @@ func (c *chart) upgrade(t *testing.T) {
 	for _, to := range []struct{ path, columns string }{
 		{older, strings.TrimPrefix(columns, column+" ")}, {filepath.Join(repository, "charts", "pdautoscaler"), columns},
 	} {
-		if _, err := c.run(t.Context(), c.stage, "upgrade", release, to.path, "--reset-then-reuse-values", "--set", "replicas=3", "--wait", "--timeout", "4m"); err != nil {
+		if _, err := c.run(t.Context(), c.stage, "upgrade", release, to.path, "--reset-then-reuse-values", "--set", "replicas=3", "--wait", "--timeout", "10m"); err != nil {
 			t.Fatal(err)
 		}
 		if got := c.kubectl(t, "get", "crd", crd, "-o", "jsonpath={.spec.versions[0].additionalPrinterColumns[*].name}"); got != to.columns {
@@ -297,8 +300,8 @@ func (c *chart) kubectl(t *testing.T, args ...string) string {
 }
 
 func (c *chart) uninstall(t *testing.T) {
-	c.kubectl(t, "delete", "pda", "--all", "--all-namespaces", "--timeout=60s")
-	if out, err := c.run(t.Context(), c.stage, "uninstall", release, "--wait", "--timeout", "4m"); err != nil {
+	c.kubectl(t, "delete", "pda", "--all", "--all-namespaces", "--timeout=5m")
+	if out, err := c.run(t.Context(), c.stage, "uninstall", release, "--wait", "--timeout", "10m"); err != nil {
 		t.Fatal(err)
 	} else {
 		t.Log(out)
@@ -312,8 +315,8 @@ func (c *chart) uninstall(t *testing.T) {
 		"customresourcedefinitions.apiextensions.k8s.io /" + crd, "namespaces /" + namespace, "serviceaccounts " + namespace + "/default",
 	}
 	c.left(t, "helm uninstall", kept)
-	c.kubectl(t, "delete", "crd", crd, "--timeout=60s")
-	c.kubectl(t, "delete", "namespace", namespace, "--timeout=60s")
+	c.kubectl(t, "delete", "crd", crd, "--timeout=5m")
+	c.kubectl(t, "delete", "namespace", namespace, "--timeout=5m")
 	c.left(t, "the two commands after it", nil)
 }
 
@@ -321,10 +324,13 @@ func (c *chart) uninstall(t *testing.T) {
 func (c *chart) left(t *testing.T, after string, kept []string) {
 	t.Helper()
 	var more []string
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
 		now, err := Everything(t.Context(), c.stage.ControlPlane.Config)
-		if err != nil {
-			t.Fatal(err)
+		if err != nil { // a kind that is on its way out is named still, and its objects cannot be listed
+			if time.Now().After(deadline) {
+				t.Fatal(err)
+			}
+			continue
 		}
 		lost := slices.DeleteFunc(slices.Sorted(maps.Keys(c.before)), func(id string) bool { return now[id] })
 		more = slices.DeleteFunc(slices.Sorted(maps.Keys(now)), func(id string) bool { return c.before[id] })

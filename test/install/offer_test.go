@@ -8,7 +8,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -18,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/metricsapi/externalscaler"
+	"github.com/pdautoscaler/pdautoscaler/test/ports"
 	"github.com/pdautoscaler/pdautoscaler/test/stage"
 )
 
@@ -26,23 +26,17 @@ type offer struct{ keda, api, page string }
 
 func newOffer(t *testing.T) offer {
 	t.Helper()
-	return offer{keda: freeAddress(t), api: freeAddress(t), page: freeAddress(t)}
+	held, err := ports.Hold(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(held.Close)
+	return offer{keda: held.Address(0), api: held.Address(1), page: held.Address(2)}
 }
 
 // flags are addresses that are this machine's alone.
 func (o *offer) flags() []string {
 	return []string{"--keda-bind-address=" + o.keda, "--metrics-api-bind-address=" + o.api, "--page-bind-address=" + o.page}
-}
-
-// freeAddress is one that nobody listens on at the moment of asking.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // metricsAPI asks through the aggregation layer, which checks the serving certificate against the APIService's caBundle. Only the
@@ -105,7 +99,7 @@ func (c *chart) keda(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		_, err = externalscaler.NewExternalScalerClient(conn).GetMetricSpec(ctx, &externalscaler.ScaledObjectRef{Name: "a", Namespace: stage.Namespace})
 		return err

@@ -51,7 +51,11 @@ func (c *chart) metrics(t *testing.T) {
 	}
 	want := slices.Sorted(maps.Keys(alertable(string(text))))
 	var diff string
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Second) {
+	wait := patience
+	if *update { // what is there then is recorded
+		wait = 20 * time.Second
+	}
+	for deadline := time.Now().Add(wait); time.Now().Before(deadline); time.Sleep(time.Second) {
 		page, err := c.stage.Page(t.Context(), "/metrics")
 		if err != nil {
 			t.Fatal(err)

@@ -11,9 +11,13 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 	"github.com/pdautoscaler/pdautoscaler/sim/load"
+	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
 	"github.com/pdautoscaler/pdautoscaler/test/stage"
 )
 
@@ -21,10 +25,10 @@ import (
 // after an upgrade from it is what that controller really wrote. A release takes its place once there is one.
 const former = "0a9f3d52cbea493dc8a9696b98a73bd6786765ba"
 
-// surges needs prefill first and decode then, on a budget that has to move GPUs from the one to the other.
-var surges = load.Profile{Phases: []load.Phase{
-	{Name: "long prompts", DurationSeconds: 35, RequestsPerSecond: 11, InputTokens: 4000, InputSCV: 0.5, OutputTokens: 350, OutputSCV: 0.5},
-	{Name: "long answers", DurationSeconds: 110, RequestsPerSecond: 55, InputTokens: 400, InputSCV: 0.5, OutputTokens: 500, OutputSCV: 0.5},
+// answers are long ones: after the prompts, which need 4 prefill replicas, they need decode, on a budget that has to move GPUs from
+// the one to the other.
+var answers = load.Profile{Phases: []load.Phase{
+	{Name: "long answers", DurationSeconds: 3600, RequestsPerSecond: 55, InputTokens: 400, InputSCV: 0.5, OutputTokens: 500, OutputSCV: 0.5},
 }}
 
 // TestRollingUpgrade plays what a Deployment does with a new image: a controller of the former version works, one of this version
@@ -54,24 +58,32 @@ func TestRollingUpgrade(t *testing.T) {
 			t.Error(err)
 		}
 	}()
+	// The rights of this version come before its pods, as with helm and with kubectl apply -k.
+	if _, err := s.ControlPlane.Kubectl(t.Context(), "apply", "--server-side", "--force-conflicts", "-k", filepath.Join(repository, "config", "rbac")); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.StandBy(t.Context(), present); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Emulator.Play(&surges, 1); err != nil {
+	if err := s.Emulator.Play(&prompts, 1); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, s, "prefill for the prompts", func(*v1alpha1.PDAutoscaler) bool {
+		return s.Pods.Ledger.Totals(time.Now()).Roles[rbgfake.RolePrefill].Ready >= 4
+	})
+	letGo := holdPrefill(t, s)
+	if err := s.Emulator.Play(&answers, 1); err != nil {
 		t.Fatal(err)
 	}
 	begun := waitFor(t, s, "a move of the former version", func(p *v1alpha1.PDAutoscaler) bool { return p.Status.Move != nil })
 	if v := begun.Status.Memory.Version; old != present && v != 0 {
 		t.Errorf("the former version wrote a memory of version %d, want none: it is not the former", v)
 	}
-	// the rights of this version come before its pods, as with helm and with kubectl apply -k
-	if _, err := s.ControlPlane.Kubectl(t.Context(), "apply", "--server-side", "--force-conflicts", "-k", filepath.Join(repository, "config", "rbac")); err != nil {
-		t.Fatal(err)
-	}
+	at := time.Now()
 	if err := s.TakeOver(stage.Ended); err != nil {
 		t.Fatal(err)
 	}
-	at := time.Now()
+	letGo()
 	ended := waitFor(t, s, "the end of the move", func(p *v1alpha1.PDAutoscaler) bool {
 		return p.Status.Move == nil || !p.Status.Move.StartedAt.Equal(&begun.Status.Move.StartedAt)
 	})
@@ -81,7 +93,7 @@ func TestRollingUpgrade(t *testing.T) {
 		t.Errorf("the memory is of version %d, want this one's, %d", v, planner.RecordVersion)
 	}
 	checkEnded(t, s, begun.Status.Move)
-	check, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	check, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := s.Pods.Check(check); err != nil {
 		t.Error(err)
@@ -89,6 +101,28 @@ func TestRollingUpgrade(t *testing.T) {
 	if peak := s.Pods.Ledger.Totals(time.Now()).Peak; peak != stage.BudgetGPUs {
 		t.Errorf("at most %d GPUs were held by the watch history, want the whole budget of %d and no more", peak, stage.BudgetGPUs)
 	}
+}
+
+// holdPrefill keeps the prefill pods that there are from going until they are let go: the move is under way still when the former
+// version ends, however long that takes.
+func holdPrefill(t *testing.T, s *stage.Stage) (letGo func()) {
+	t.Helper()
+	pods := s.Kubernetes.CoreV1().Pods(stage.Namespace)
+	list, err := pods.List(t.Context(), metav1.ListOptions{LabelSelector: rbgfake.LabelRoleName + "=" + rbgfake.RolePrefill})
+	if err != nil {
+		t.Fatal(err)
+	}
+	finalizers := func(value string) {
+		t.Helper()
+		for i := range list.Items {
+			patch := fmt.Appendf(nil, `{"metadata": {"finalizers": %s}}`, value)
+			if _, err := pods.Patch(t.Context(), list.Items[i].Name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	finalizers(`["test.pdautoscaler.io/held"]`)
+	return func() { t.Helper(); finalizers("null") }
 }
 
 // checkEnded wants a record of the new leader in which the move that it found is done.
@@ -112,12 +146,12 @@ func checkEnded(t *testing.T, s *stage.Stage, begun *v1alpha1.MoveStatus) {
 	t.Error("no record of the new leader has the end of the move")
 }
 
-// waitFor waits until the PDAutoscaler is as asked, for as long as the load plays.
+// waitFor waits until the PDAutoscaler is as asked.
 func waitFor(t *testing.T, s *stage.Stage, what string, is func(*v1alpha1.PDAutoscaler) bool) *v1alpha1.PDAutoscaler {
 	t.Helper()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.After(surges.Duration()); ; {
+	for end := time.After(2 * patience); ; {
 		p, err := s.Autoscaler(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -64,7 +64,7 @@ func Install(ctx context.Context, cfg *rest.Config) error {
 	if err := yaml.UnmarshalStrict(bytes.TrimPrefix(crd.PDAutoscalers, []byte("---\n")), &definition); err != nil {
 		return fmt.Errorf("definition of the PDAutoscaler: %w", err)
 	}
-	_, err := envtest.InstallCRDs(cfg, envtest.CRDInstallOptions{CRDs: []*apiextensionsv1.CustomResourceDefinition{&definition}, PollInterval: 20 * time.Millisecond})
+	_, err := envtest.InstallCRDs(cfg, envtest.CRDInstallOptions{CRDs: []*apiextensionsv1.CustomResourceDefinition{&definition}, PollInterval: 20 * time.Millisecond, MaxTime: patience})
 	return err
 }
 

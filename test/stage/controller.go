@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/pdautoscaler/pdautoscaler/test/ports"
 )
 
 // controller is the autoscaler in a process of its own.
@@ -29,21 +30,21 @@ type controller struct {
 }
 
 // stopGrace is how long the autoscaler may take to end in good order.
-const stopGrace = 20 * time.Second
+const stopGrace = 2 * time.Minute
 
 // startController starts the binary and returns at once. Its output goes to a file. The flags are those that it is installed
 // with, then what differs on this machine, then more of them: of a flag given twice the last one counts.
 func startController(binary, kubeconfig, log string, installed, more []string) (*controller, error) {
-	addresses, err := freeAddresses(2)
-	if err != nil {
-		return nil, err
-	}
 	out, err := os.Create(log)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close() // the child has a copy of its own
-	c := &controller{address: addresses[0], probes: addresses[1], log: log, done: make(chan struct{})}
+	held, err := ports.Hold(2)
+	if err != nil {
+		return nil, err
+	}
+	c := &controller{address: held.Address(0), probes: held.Address(1), log: log, done: make(chan struct{})}
 	c.cmd = exec.Command(binary, slices.Concat(installed, []string{
 		"--kubeconfig", kubeconfig,
 		"--metrics-bind-address", c.address,
@@ -61,10 +62,12 @@ func startController(binary, kubeconfig, log string, installed, more []string) (
 		started <- err
 		if err == nil {
 			c.err = c.cmd.Wait()
+			held.Close()
 			close(c.done)
 		}
 	}()
 	if err := <-started; err != nil {
+		held.Close()
 		return nil, fmt.Errorf("start the autoscaler: %w", err)
 	}
 	return c, nil
@@ -72,7 +75,7 @@ func startController(binary, kubeconfig, log string, installed, more []string) (
 
 // ready waits until the autoscaler says that it is.
 func (c *controller) ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -152,20 +155,6 @@ func (c *controller) get(ctx context.Context, path, token string) ([]byte, error
 
 // loopback trusts the self-signed certificate that the autoscaler makes for itself: the address is our own machine's.
 var loopback = &http.Client{
-	Timeout:   5 * time.Second,
+	Timeout:   patience,
 	Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
-}
-
-// freeAddresses returns addresses on 127.0.0.1 that nobody listens on at the moment of asking.
-func freeAddresses(n int) ([]string, error) {
-	addresses := make([]string, n)
-	for i := range addresses {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // only after all are chosen, so that no two are equal
-		addresses[i] = l.Addr().String()
-	}
-	return addresses, nil
 }

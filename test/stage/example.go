@@ -45,7 +45,7 @@ const (
 	rebalanceWindow = 4 * time.Second
 	cooldown        = 15 * time.Second
 	maxAge          = 10 * time.Second
-	startTimeout    = time.Minute
+	startTimeout    = 3 * time.Minute // of starts, and of the drains of moves: a busy machine takes its time for both
 	breachTime      = 15 * time.Second
 )
 

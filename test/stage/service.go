@@ -74,9 +74,12 @@ func (s *Stage) watchPods(ctx context.Context) (err error) {
 	return err
 }
 
-// until tries until something is true, a part fails, or a minute has passed.
+// patience is how long anything may take that comes within seconds on a machine that is not busy.
+const patience = 5 * time.Minute
+
+// until tries until something is true, a part fails, or nobody has any patience left.
 func (s *Stage) until(ctx context.Context, what string, try func(context.Context) (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

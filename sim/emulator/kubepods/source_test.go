@@ -12,7 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/pdautoscaler/pdautoscaler/sim/emulator"
 )
@@ -35,20 +37,30 @@ func of(group, role string) map[string]string {
 	return map[string]string{labelGroup: group, labelRole: role}
 }
 
-func watch(t *testing.T, client *fake.Clientset) *Source {
+func follow(t *testing.T, client *fake.Clientset) *Source {
 	t.Helper()
+	// The tracker keeps no events for a watch that begins after its list: what changes in between would never be heard of.
+	watching := make(chan struct{}, 2)
+	client.PrependWatchReactor("pods", func(a clienttesting.Action) (bool, watch.Interface, error) {
+		w, err := client.Tracker().Watch(a.GetResource(), a.GetNamespace())
+		watching <- struct{}{}
+		return true, w, err
+	})
 	s, err := Watch(t.Context(), client, Options{Namespace: "default", Group: "dynamo-pd"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
+	for range cap(watching) { // the workers and the exporters
+		<-watching
+	}
 	return s
 }
 
 // want waits until the source shows the given pods.
 func want(t *testing.T, s *Source, pods ...emulator.Pod) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		got := s.Pods()
 		slices.SortFunc(got, func(a, b emulator.Pod) int { return strings.Compare(a.Name, b.Name) })
@@ -80,7 +92,7 @@ func TestPodsOfTheGroupAndTheExportersAreSeen(t *testing.T) {
 		object("gpu-operator", "dcgm", map[string]string{"app": "nvidia-dcgm-exporter"}),
 		object("gpu-operator", "operator", map[string]string{"app": "gpu-operator"}),
 	)
-	s := watch(t, client)
+	s := follow(t, client)
 	base := func(namespace, name string, role emulator.Role) emulator.Pod {
 		return emulator.Pod{Namespace: namespace, Name: name, UID: "uid-" + name, Role: role, Node: "node-a", IP: "127.244.0.9", Ready: true}
 	}

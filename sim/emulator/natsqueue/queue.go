@@ -60,7 +60,7 @@ type Queue struct {
 }
 
 const (
-	connectTimeout = 5 * time.Second
+	connectTimeout = time.Minute
 	retryPause     = 200 * time.Millisecond
 	publishTimeout = 2 * time.Second
 )

@@ -27,7 +27,7 @@ type Server struct {
 	ownsDir string
 }
 
-const startTimeout = 10 * time.Second
+const startTimeout = time.Minute
 
 // StartServer starts a server on 127.0.0.1 and waits until clients can connect.
 func StartServer(o ServerOptions) (*Server, error) {
