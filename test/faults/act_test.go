@@ -88,7 +88,21 @@ func (w *world) disturb(ctx context.Context) error {
 	w.hosts.each(func(r *replica) { r.arm(0, AtAny, false); r.sever(false) })
 	w.demand.Store(&w.sequence.Final)
 	w.note("no more faults; %s within %d GPUs", w.sequence.Final, w.sequence.FinalBudget)
-	return w.setBudget(ctx, w.sequence.FinalBudget)
+	return w.undisturbed(ctx)
+}
+
+// unhurried is how long starts and drains may take once nothing disturbs them: while faults play they are given up soon, and on a
+// busy machine sound ones would be too, again and again.
+const unhurried = 5 * time.Minute
+
+// undisturbed sets the last budget, and gives the service the time that it takes.
+func (w *world) undisturbed(ctx context.Context) error {
+	return w.patch(ctx, w.resource(), fmt.Sprintf(`{"spec":{"budget":{"gpus":%d},"behavior":{"startTimeout":%[2]q},"rebalance":{"drainTimeout":%[2]q,"startTimeout":%[2]q}}}`,
+		w.sequence.FinalBudget, unhurried.String()))
+}
+
+func (w *world) resource() *v1alpha1.PDAutoscaler {
+	return &v1alpha1.PDAutoscaler{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "qwen"}}
 }
 
 // begin makes a fault happen and returns how it ends, nil where it is over.
@@ -147,8 +161,7 @@ func (w *world) patch(ctx context.Context, o client.Object, patch string) error 
 }
 
 func (w *world) setBudget(ctx context.Context, gpus int) error {
-	pda := &v1alpha1.PDAutoscaler{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "qwen"}}
-	return w.patch(ctx, pda, fmt.Sprintf(`{"spec":{"budget":{"gpus":%d}}}`, gpus))
+	return w.patch(ctx, w.resource(), fmt.Sprintf(`{"spec":{"budget":{"gpus":%d}}}`, gpus))
 }
 
 func (w *world) object(kind, name string) *unstructured.Unstructured {

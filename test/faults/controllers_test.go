@@ -28,6 +28,7 @@ type replica struct {
 	*lifeline
 	stop    context.CancelFunc
 	elected atomic.Bool
+	round   atomic.Pointer[time.Time] // when the last one began
 }
 
 // keep runs n replicas until the context ends.
@@ -56,9 +57,14 @@ func (c *controllers) run(ctx context.Context, slot int, elect bool) {
 		c.w.suite.hit(when, what)
 		close(died)
 	}
+	r.onCount = func(object string) {
+		if began := r.round.Load(); began != nil {
+			c.w.rounds.wrote(object, *began, time.Now())
+		}
+	}
 	o := controller.Options{
 		Namespaces: []string{c.w.namespace}, Concurrency: 1,
-		NewCollector: func(signals.Config) (controller.Collector, error) { return collector{c.w}, nil },
+		NewCollector: func(signals.Config) (controller.Collector, error) { return collector{c.w, r}, nil },
 	}
 	if elect {
 		o.LeaderElection = controller.LeaderElection{Enabled: true, Namespace: c.w.namespace,
@@ -120,9 +126,13 @@ func (c *controllers) each(do func(*replica)) {
 }
 
 // collector reads the demand of the sequence.
-type collector struct{ w *world }
+type collector struct {
+	w *world
+	r *replica
+}
 
 func (c collector) Collect(_ context.Context, _ []signals.Target, now time.Time) (planner.Signals, []signals.SourceReport) {
+	c.r.round.Store(&now)
 	if c.w.silent.Load() {
 		return planner.Signals{RequestsPerSecond: planner.Unknown("the metrics are silent")}, nil
 	}

@@ -32,6 +32,7 @@
 // beyond its living pods.
 //
 // Kubernetes has no transaction over two objects. A write may be on its way while somebody else takes GPUs or lowers the
-// budget; so much, within inFlight, is not held against it, and is counted apart. Between the controller's own writes
+// budget; so much, from inFlight before the round that wrote began, is not held against it, and is counted apart. When a round
+// began is taken from the controller itself, so that a slow machine is no reason to blame it. Between the controller's own writes
 // nothing is excused.
 package faults

@@ -14,8 +14,8 @@ import (
 	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
 )
 
-// inFlight is how long a write may have been on its way: a round reads, decides, records its intent and writes, on a machine
-// on which much else runs.
+// inFlight is how old what a round has read may be when it begins: the API server tells of a change a moment later, on a machine
+// on which much else runs. How long the round itself took is known of each write, see Judge.Began.
 const inFlight = 2 * time.Second
 
 // roleNames are the roles that hold GPUs.
@@ -25,6 +25,8 @@ var roleNames = [2]string{RolePrefill, RoleDecode}
 type Judge struct {
 	// Hand are the revisions that the test itself wrote: no controller is to blame for them.
 	Hand map[int64]bool
+	// Began says when the round began that wrote an object at a moment, false where that is not known. Nil: it never is.
+	Began func(object string, at time.Time) (time.Time, bool)
 
 	// Violations are what was wrong, one sentence each; Excused is how many writes were on their way when somebody else took
 	// the GPUs; Writes are those that changed a count, as text.
@@ -129,14 +131,21 @@ func (j *Judge) judge(c *Change, role string, from, to, before, after int) {
 	if over <= 0 {
 		return
 	}
+	since := c.At
+	if j.Began != nil {
+		if began, known := j.Began(c.Name, c.At); known && began.Before(since) {
+			since = began
+		}
+	}
+	since = since.Add(-inFlight)
 	others := 0
 	for _, t := range j.taken {
-		if c.At.Sub(t.at) <= inFlight {
+		if !t.at.Before(since) {
 			others += t.gpus
 		}
 	}
 	if over > others {
-		blame("%d GPUs were held and %d are, the budget is %d; others took %d within the last %s", before, after, j.budget(), others, inFlight)
+		blame("%d GPUs were held and %d are, the budget is %d; others took %d within the last %s", before, after, j.budget(), others, c.At.Sub(since))
 		return
 	}
 	j.Excused++

@@ -23,6 +23,7 @@ type past struct {
 	changes []Change
 	at      time.Time
 	hand    map[int64]bool
+	rounds  rounds
 }
 
 // begin is a service of 2 prefill and 2 decode replicas within 12 GPUs, each with its pod.
@@ -158,6 +159,19 @@ func TestJudge(t *testing.T) {
 			p.pass(inFlight)
 			p.adapter(RolePrefill, 3)
 		}, "", 1},
+		"by hand, in a round that took a minute": {func(p *past) {
+			p.rounds.wrote(groupName+"-"+RolePrefill, p.at, p.at.Add(time.Minute))
+			p.byHand(func() { p.adapter(RoleDecode, 4) })
+			p.pass(time.Minute)
+			p.adapter(RolePrefill, 3)
+		}, "", 1},
+		"by hand, before such a round": {func(p *past) {
+			p.byHand(func() { p.adapter(RoleDecode, 4) })
+			p.pass(inFlight + time.Millisecond)
+			p.rounds.wrote(groupName+"-"+RolePrefill, p.at, p.at.Add(time.Minute))
+			p.pass(time.Minute)
+			p.adapter(RolePrefill, 3)
+		}, "others took 0", 0},
 		"the budget was lowered while it was on its way": {func(p *past) { p.budget(8); p.adapter(RolePrefill, 3) }, "", 1},
 		"more than was lowered":                          {func(p *past) { p.budget(10); p.adapter(RoleDecode, 5) }, "others took 2", 0},
 		"its own write is no excuse":                     {func(p *past) { p.adapter(RoleDecode, 4); p.pass(time.Millisecond); p.adapter(RolePrefill, 3) }, "others took 0", 0},
@@ -185,7 +199,7 @@ func TestJudge(t *testing.T) {
 			p := begin()
 			c.happens(p)
 			j := NewJudge()
-			j.Hand = p.hand
+			j.Hand, j.Began = p.hand, p.rounds.began
 			for i := range p.changes {
 				j.Add(&p.changes[i])
 			}

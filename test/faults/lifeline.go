@@ -13,6 +13,8 @@ import (
 // is all that the cluster sees of a process that was killed.
 type lifeline struct {
 	onDeath func(when, what string)
+	// onCount is called before a count is written, with the name of its object.
+	onCount func(object string)
 
 	mu    sync.Mutex
 	dead  bool
@@ -90,6 +92,9 @@ func (m *mortal) RoundTrip(request *http.Request) (*http.Response, error) {
 		m.die("before", what)
 		return nil, errDead
 	}
+	if boundaryOf(what) == AtScale && m.onCount != nil {
+		m.onCount(objectOf(request))
+	}
 	response, err := m.next.RoundTrip(request)
 	if diesAfter {
 		m.die("after", what)
@@ -120,6 +125,30 @@ func written(r *http.Request) string {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return ""
 	}
+	parts := resourcePath(r)
+	if len(parts) == 0 {
+		return ""
+	}
+	resource := parts[0]
+	if resource == "leases" || resource == "events" || strings.HasSuffix(resource, "reviews") {
+		return ""
+	}
+	if len(parts) > 2 {
+		resource += "/" + parts[2]
+	}
+	return resource
+}
+
+// objectOf names the object that a request is about, empty where it is about all of a kind.
+func objectOf(r *http.Request) string {
+	if parts := resourcePath(r); len(parts) > 1 {
+		return parts[1]
+	}
+	return ""
+}
+
+// resourcePath is a request's path from the resource on: RESOURCE, NAME, SUBRESOURCE.
+func resourcePath(r *http.Request) []string {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	at := 2 // api/v1/
 	if parts[0] == "apis" {
@@ -128,15 +157,5 @@ func written(r *http.Request) string {
 	if len(parts) > at+1 && parts[at] == "namespaces" {
 		at += 2
 	}
-	if len(parts) <= at {
-		return ""
-	}
-	resource := parts[at]
-	if resource == "leases" || resource == "events" || strings.HasSuffix(resource, "reviews") {
-		return ""
-	}
-	if len(parts) > at+2 {
-		resource += "/" + parts[at+2]
-	}
-	return resource
+	return parts[min(at, len(parts)):]
 }

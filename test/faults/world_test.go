@@ -26,7 +26,7 @@ import (
 
 // How long a sequence is waited for: for its service to be there, and to be as planned once nothing disturbs it.
 const (
-	patience      = 3 * time.Minute
+	patience      = 8 * time.Minute
 	stillFor      = 3 * time.Second
 	lookEvery     = 100 * time.Millisecond
 	nodesOfOne    = 2
@@ -68,6 +68,8 @@ type world struct {
 
 	standIn     sync.WaitGroup
 	stopStandIn context.CancelFunc
+
+	rounds rounds
 
 	mu    sync.Mutex
 	notes []string
@@ -152,11 +154,11 @@ func (w *world) judgement(ctx context.Context) (*Judge, error) {
 	if w.namespace == "" {
 		return judge, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := w.suite.history.CatchUp(ctx)
 	w.mu.Lock()
-	judge.Hand = w.hand
+	judge.Hand, judge.Began = w.hand, w.rounds.began
 	w.mu.Unlock()
 	changes, hole := w.suite.history.Since(w.namespace, 0)
 	for i := range changes {

@@ -3,7 +3,6 @@ package signals
 import (
 	"context"
 	"fmt"
-	"net"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/signals"
 	"github.com/pdautoscaler/pdautoscaler/test/controlplane"
+	"github.com/pdautoscaler/pdautoscaler/test/ports"
 )
 
 // startEtcd runs the control plane's etcd by itself.
@@ -27,27 +27,24 @@ func startEtcd(t *testing.T) (url string, client *clientv3.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var urls []string
-	for range 2 {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		urls = append(urls, "http://"+listener.Addr().String())
-		listener.Close()
+	held, err := ports.Hold(2)
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(held.Close)
+	urls := []string{"http://" + held.Address(0), "http://" + held.Address(1)}
 	cmd := exec.Command(filepath.Join(dir, string(controlplane.Etcd)), "--data-dir", t.TempDir(), "--listen-client-urls", urls[0], "--advertise-client-urls", urls[0],
 		"--listen-peer-urls", urls[1], "--initial-advertise-peer-urls", urls[1], "--initial-cluster", "default="+urls[1], "--unsafe-no-fsync", "--log-level", "error")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	client, err = clientv3.New(clientv3.Config{Endpoints: urls[:1], DialTimeout: 10 * time.Second, Logger: zap.NewNop()})
+	client, err = clientv3.New(clientv3.Config{Endpoints: urls[:1], DialTimeout: patience, Logger: zap.NewNop()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if _, err := client.Get(ctx, "ready", clientv3.WithSerializable()); err != nil {
 		t.Fatalf("etcd does not answer: %v", err)
@@ -76,7 +73,7 @@ func TestRegisteredWorkers(t *testing.T) {
 	first := register(t, client, "PrefillWorker")
 	register(t, client, "PrefillWorker")
 	register(t, client, "VllmWorker")
-	c := collector(t, signals.Config{Engine: "vllm", TTFTPercentile: .9, TPOTPercentile: .9, Timeout: 10 * time.Second,
+	c := collector(t, signals.Config{Engine: "vllm", TTFTPercentile: .9, TPOTPercentile: .9, Timeout: patience,
 		Etcd: &signals.EtcdConfig{Endpoints: []string{url}, PrefillPrefix: "instances/dynamo/PrefillWorker/", DecodePrefix: "instances/dynamo/VllmWorker/"}})
 	pods := func(ready bool) []signals.Target {
 		var out []signals.Target
@@ -137,7 +134,7 @@ func TestProtectedEtcd(t *testing.T) {
 		}
 	}
 	for password, want := range map[string]string{"secret": "", "wrong": "authentication failed"} {
-		c := collector(t, signals.Config{Engine: "vllm", TTFTPercentile: .9, TPOTPercentile: .9, Timeout: 5 * time.Second,
+		c := collector(t, signals.Config{Engine: "vllm", TTFTPercentile: .9, TPOTPercentile: .9, Timeout: patience,
 			Etcd: &signals.EtcdConfig{Endpoints: []string{url}, PrefillPrefix: "instances/dynamo/PrefillWorker/", DecodePrefix: "instances/dynamo/VllmWorker/", User: "root", Password: password}})
 		_, reports := c.Collect(t.Context(), nil, time.Now())
 		if got := reports[0]; got.OK != (want == "") || !strings.Contains(got.Error, want) || strings.Contains(got.Error, "wrong") {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -14,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pdautoscaler/pdautoscaler/test/ports"
 )
 
 // BinaryVariable names the Prometheus to run, where it is not in PATH.
@@ -29,6 +30,7 @@ type Prometheus struct {
 	dir     string
 	log     *os.File
 	options Options
+	port    *ports.Held
 }
 
 // Binary finds the Prometheus to run.
@@ -77,12 +79,10 @@ func Start(ctx context.Context, o Options) (*Prometheus, error) {
 	if err := os.WriteFile(file, []byte(o.Config), 0o600); err != nil {
 		return nil, errors.Join(err, p.Stop())
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	if p.port, err = ports.Hold(1); err != nil {
 		return nil, errors.Join(err, p.Stop())
 	}
-	address := listener.Addr().String()
-	listener.Close()
+	address := p.port.Address(0)
 	if p.log, err = os.Create(filepath.Join(p.dir, "log")); err != nil {
 		return nil, errors.Join(err, p.Stop())
 	}
@@ -106,7 +106,7 @@ func Start(ctx context.Context, o Options) (*Prometheus, error) {
 
 // waitReady returns when the server answers, or says what it logged.
 func (p *Prometheus) waitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
@@ -188,6 +188,9 @@ func (p *Prometheus) Stop() error {
 	}
 	if p.log != nil {
 		p.log.Close()
+	}
+	if p.port != nil {
+		p.port.Close()
 	}
 	return os.RemoveAll(p.dir)
 }

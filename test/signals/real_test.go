@@ -25,17 +25,20 @@ func oneJob(address, pod, more string) string {
 		more, strings.TrimPrefix(address, "http://"), pod)
 }
 
+// patience is how long anything may take that takes a moment on a machine that is not busy.
+const patience = 3 * time.Minute
+
 // eventually collects until a reading is as it should be.
 func eventually(t *testing.T, c *signals.Collector, targets []signals.Target, what string, holds func(s planner.Signals, reports []signals.SourceReport) bool) {
 	t.Helper()
 	var s planner.Signals
 	var reports []signals.SourceReport
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		if s, reports = c.Collect(t.Context(), targets, time.Now()); holds(s, reports) {
 			return
 		}
 	}
-	t.Fatalf("after 30 s still not: %s; %+v %+v", what, s, reports)
+	t.Fatalf("after %s still not: %s; %+v %+v", patience, what, s, reports)
 }
 
 func config(url string) signals.Config {
