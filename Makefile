@@ -40,8 +40,8 @@ demo: ## Watch the autoscaler at work on this machine, about 4 minutes
 
 .PHONY: test
 test: control-plane ## Unit, property (1,000 cases a rule) and control-plane tests
-	@go test -p $(AT_ONCE) -shuffle=on -timeout 20m $(filter-out $(SUITES),$(OTHERS)) & others=$$!; \
-	rules=0; go test -p $(AT_ONCE) -shuffle=on -timeout 20m $(PROPERTY) $(RAPID)$(CASES) || rules=$$?; \
+	@go test -p $(AT_ONCE) -shuffle=on -timeout 60m $(filter-out $(SUITES),$(OTHERS)) & others=$$!; \
+	rules=0; go test -p $(AT_ONCE) -shuffle=on -timeout 60m $(PROPERTY) $(RAPID)$(CASES) || rules=$$?; \
 	wait $$others && exit $$rules
 
 .PHONY: test-tools
@@ -50,19 +50,19 @@ test-tools: ## The tests of what packs images and archives, which are modules of
 
 .PHONY: race
 race: control-plane ## The tests with the race detector
-	go test -race -shuffle=on -timeout 30m $(OTHERS) ./pkg/controller ./pkg/workload
-	go test -race -short -shuffle=on -timeout 30m $(PROPERTY) $(RAPID)100
+	go test -race -shuffle=on -timeout 90m $(OTHERS) ./pkg/controller ./pkg/workload
+	go test -race -short -shuffle=on -timeout 90m $(PROPERTY) $(RAPID)100
 
 .PHONY: test-long
 test-long: race ## The same with 10,000 cases a rule, more random faults, and the suites that take minutes
-	go test -shuffle=on -timeout 40m $(PROPERTY) $(RAPID)$(LONG_CASES)
+	go test -shuffle=on -timeout 120m $(PROPERTY) $(RAPID)$(LONG_CASES)
 	$(MAKE) faults SEQUENCES=30
 
 SEQUENCES ?= 200
 SEED ?= 1
 .PHONY: faults
 faults: control-plane ## Play random load and faults on the control plane, SEQUENCES of them from SEED on (30 take 2.5 minutes)
-	@go test -count=1 -v -timeout 60m -run Sequences ./test/faults -faults.sequences=$(SEQUENCES) -faults.seed=$(SEED) -faults.steps=8 -faults.parallel=10 -faults.restarts=10 | grep -vE '^=== (RUN|PAUSE|CONT)'
+	@go test -count=1 -v -timeout 120m -run Sequences ./test/faults -faults.sequences=$(SEQUENCES) -faults.seed=$(SEED) -faults.steps=8 -faults.parallel=10 -faults.restarts=10 | grep -vE '^=== (RUN|PAUSE|CONT)'
 
 .PHONY: bench-controller
 bench-controller: control-plane ## Measure one controller with 500 services, about 3 minutes
@@ -102,7 +102,7 @@ accuracy: ## How far the model is from measurements and simulations (measurement
 
 .PHONY: e2e-metrics
 e2e-metrics: control-plane ## Real HPAs carry the plan out for the emulated service, about 3 minutes
-	PDAUTOSCALER_LONG=1 go test -count=1 -v -timeout 10m -run HPAs ./test/e2e | grep -vE '^=== (RUN|PAUSE|CONT)'
+	PDAUTOSCALER_LONG=1 go test -count=1 -v -timeout 60m -run HPAs ./test/e2e | grep -vE '^=== (RUN|PAUSE|CONT)'
 
 .PHONY: e2e-signals
 e2e-signals: ## Hold a real Prometheus against the pods it reads (needs the package prometheus, or PDAUTOSCALER_PROMETHEUS)
@@ -112,7 +112,7 @@ e2e-signals: ## Hold a real Prometheus against the pods it reads (needs the pack
 
 .PHONY: e2e-install
 e2e-install: control-plane ## Install the chart, play a load on its sample, lose the leader, upgrade, uninstall: 3 to 6 minutes
-	PDAUTOSCALER_E2E=1 go test -count=1 -v -timeout 15m ./test/install | grep -vE '^=== (RUN|PAUSE|CONT)'
+	PDAUTOSCALER_E2E=1 go test -count=1 -v -timeout 60m ./test/install | grep -vE '^=== (RUN|PAUSE|CONT)'
 
 RBG ?= stand-in
 .PHONY: conformance

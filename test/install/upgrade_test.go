@@ -58,10 +58,6 @@ func TestRollingUpgrade(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	// The rights of this version come before its pods, as with helm and with kubectl apply -k.
-	if _, err := s.ControlPlane.Kubectl(t.Context(), "apply", "--server-side", "--force-conflicts", "-k", filepath.Join(repository, "config", "rbac")); err != nil {
-		t.Fatal(err)
-	}
 	if err := s.StandBy(t.Context(), present); err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +74,11 @@ func TestRollingUpgrade(t *testing.T) {
 	begun := waitFor(t, s, "a move of the former version", func(p *v1alpha1.PDAutoscaler) bool { return p.Status.Move != nil })
 	if v := begun.Status.Memory.Version; old != present && v != 0 {
 		t.Errorf("the former version wrote a memory of version %d, want none: it is not the former", v)
+	}
+	// The rights of this version come before the former one is told to end, as with helm and with kubectl apply -k. It can do
+	// nothing with them any more: it needs some that this one does not.
+	if _, err := s.ControlPlane.Kubectl(t.Context(), "apply", "--server-side", "--force-conflicts", "-k", filepath.Join(repository, "config", "rbac")); err != nil {
+		t.Fatal(err)
 	}
 	at := time.Now()
 	if err := s.TakeOver(stage.Ended); err != nil {
