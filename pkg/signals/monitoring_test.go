@@ -56,7 +56,7 @@ func TestF33FollowersAreNotBelieved(t *testing.T) {
 	servers := startClusterWith(t, 3, monitored)
 	w := newWorkers(t, servers[0])
 	w.createInCluster()
-	w.publish(8)
+	w.publishTo(servers, 8)
 	for range 2 {
 		for _, s := range servers {
 			cfg := natsConfig(nobody)
@@ -88,7 +88,7 @@ func TestLeaderStepsDownWhileTheQueueIsRead(t *testing.T) {
 	servers := startClusterWith(t, 3, nil)
 	w := newWorkers(t, servers[1])
 	w.createInCluster()
-	w.publish(5)
+	w.publishTo(servers, 5)
 	r := newRig(t, natsConfig(servers[2].ClientURL()))
 	r.awaitWaiting("at first", 5)
 	for range 2 {
@@ -112,6 +112,29 @@ func (w *workers) createInCluster() {
 		w.consumer, err = w.stream.CreateOrUpdateConsumer(ctx, onceOnly)
 		return err
 	})
+}
+
+// publishTo puts messages into the queue and waits for every server to hold them. A server that leads from now on counts what it
+// holds itself, and one that lags behind counts too few.
+func (w *workers) publishTo(servers []*server.Server, n int) {
+	w.t.Helper()
+	w.publish(n)
+	for _, s := range servers {
+		await(w.t, fmt.Sprintf("%s to hold %d messages", s.Name(), w.published), func() bool {
+			held, err := s.Jsz(&server.JSzOptions{Accounts: true, Streams: true})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			for _, account := range held.AccountDetails {
+				for i := range account.Streams {
+					if of := &account.Streams[i]; of.Name == stream && of.State.Msgs == uint64(w.published) {
+						return true
+					}
+				}
+			}
+			return false
+		})
+	}
 }
 
 // leader is the name of the server that leads the consumer.

@@ -412,7 +412,7 @@ func TestF33EveryServerGivesTheLeadersDepth(t *testing.T) {
 	servers := startClusterWith(t, 3, nil)
 	w := newWorkers(t, servers[0])
 	w.createInCluster()
-	w.publish(8)
+	w.publishTo(servers, 8)
 	for _, s := range servers {
 		newRig(t, natsConfig(s.ClientURL())).awaitWaiting("through "+s.Name(), 8)
 	}
