@@ -76,8 +76,8 @@ fuzz: ## Fuzz every parser for FUZZTIME each
 			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null; done; done
 
 .PHONY: fuzz-short
-fuzz-short: ## The same for 5 s each
-	@$(MAKE) fuzz FUZZTIME=5s
+fuzz-short: ## The same for 5,000 cases each: counted, since Go now and then calls the end of its own time a failure where the machine is busy
+	@$(MAKE) fuzz FUZZTIME=5000x
 
 .PHONY: bench
 bench: ## Run the benchmarks
