@@ -30,7 +30,7 @@ import (
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 	"github.com/pdautoscaler/pdautoscaler/pkg/workload"
-	"github.com/pdautoscaler/pdautoscaler/test/loopback"
+	"github.com/pdautoscaler/pdautoscaler/test/ports"
 	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
 )
 
@@ -109,7 +109,7 @@ func TestRightsAreEnoughAndNoMore(t *testing.T) {
 	c.make(`{apiVersion: v1, kind: ConfigMap, metadata: {name: model}, data: {config.json: "{}"}}`)
 	c.demand(2, 500, 100)
 
-	address := loopback.Address(t)
+	address := ports.ForTest(t, 1).Address(0)
 	// A test before this one may have made the lease, and nobody holds it now.
 	if err := c.kubernetes.CoordinationV1().Leases(systemNamespace).Delete(t.Context(), LeaderElectionID, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 		t.Fatal(err)

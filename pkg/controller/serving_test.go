@@ -15,7 +15,7 @@ import (
 
 	certutil "k8s.io/client-go/util/cert"
 
-	"github.com/pdautoscaler/pdautoscaler/test/loopback"
+	"github.com/pdautoscaler/pdautoscaler/test/ports"
 	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
 )
 
@@ -61,7 +61,8 @@ func TestServedPortsAskTheAPIServer(t *testing.T) {
 	c.demand(1, 500, 100)
 	dir := t.TempDir()
 	first := certificateIn(t, dir)
-	metrics, page := loopback.Address(t), loopback.Address(t)
+	held := ports.ForTest(t, 2)
+	metrics, page := held.Address(0), held.Address(1)
 	c.manage(Options{MetricsAddress: metrics, MetricsCertDir: dir, PageAddress: page, PageCertDir: dir})
 	reader, viewer, stranger := c.token("reader", true), c.tokenWith("viewer", "pdautoscaler-page-reader", "/page/"), c.token("stranger", false)
 	c.eventually("the ports", func() error {

@@ -25,7 +25,7 @@ import (
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 	"github.com/pdautoscaler/pdautoscaler/pkg/signals"
 	"github.com/pdautoscaler/pdautoscaler/test/controlplane"
-	"github.com/pdautoscaler/pdautoscaler/test/loopback"
+	"github.com/pdautoscaler/pdautoscaler/test/ports"
 	"github.com/pdautoscaler/pdautoscaler/test/rbgfake"
 )
 
@@ -121,7 +121,7 @@ func (c *fileCollector) Close() {}
 // startManager starts a manager in a process of its own and returns it with the address of its metrics.
 func startManager(t *testing.T, s standIn) (manager *exec.Cmd, metrics string) {
 	t.Helper()
-	s.Metrics = loopback.Address(t)
+	s.Metrics = ports.ForTest(t, 1).Address(0)
 	settings, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)

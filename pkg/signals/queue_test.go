@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
-	"github.com/pdautoscaler/pdautoscaler/test/loopback"
+	"github.com/pdautoscaler/pdautoscaler/test/ports"
 )
 
 const (
@@ -316,8 +316,8 @@ func TestConsumerMadeAnewBeforeAnyWork(t *testing.T) {
 
 func TestServerStopsAndComesBack(t *testing.T) {
 	dir := t.TempDir()
-	port := loopback.Port(t) // the same before and after
-	at := func(o *server.Options) { o.StoreDir, o.Host, o.Port = dir, loopback.Host(), port }
+	port := ports.ForTest(t, 1).Numbers[0] // the same before and after
+	at := func(o *server.Options) { o.StoreDir, o.Port = dir, port }
 	s := startNATS(t, at)
 	w := newWorkers(t, s)
 	w.createStream(1)
@@ -345,10 +345,10 @@ func TestServerStopsAndComesBack(t *testing.T) {
 
 // A server that is not there at first is used once it is.
 func TestServerComesLate(t *testing.T) {
-	port := loopback.Port(t)
-	r := newRig(t, natsConfig(fmt.Sprintf("nats://%s:%d", loopback.Host(), port)))
+	held := ports.ForTest(t, 1)
+	r := newRig(t, natsConfig("nats://"+held.Address(0)))
 	wantUnknown(t, "no server", r.collect().PrefillWaiting, "the NATS server is not connected")
-	w := newWorkers(t, startNATS(t, func(o *server.Options) { o.Host, o.Port = loopback.Host(), port }))
+	w := newWorkers(t, startNATS(t, func(o *server.Options) { o.Port = held.Numbers[0] }))
 	w.createStream(1)
 	w.createConsumer()
 	w.publish(1)
@@ -433,18 +433,16 @@ func (r *rig) awaitWaiting(what string, want float64) {
 // startClusterWith runs servers that know each other.
 func startClusterWith(t *testing.T, n int, change func(o *server.Options)) []*server.Server {
 	t.Helper()
+	held := ports.ForTest(t, n)
 	var routes []*url.URL
-	var ports []int
-	for range n {
-		port := loopback.Port(t)
-		ports = append(ports, port)
-		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("%s:%d", loopback.Host(), port)})
+	for i := range n {
+		routes = append(routes, &url.URL{Scheme: "nats", Host: held.Address(i)})
 	}
 	var servers []*server.Server
-	for i, port := range ports {
+	for i, port := range held.Numbers {
 		servers = append(servers, startNATS(t, func(o *server.Options) {
 			o.ServerName = fmt.Sprintf("nats-%d", i)
-			o.Cluster = server.ClusterOpts{Name: "nats", Host: loopback.Host(), Port: port, AuthTimeout: patience.Seconds()}
+			o.Cluster = server.ClusterOpts{Name: "nats", Host: "127.0.0.1", Port: port, AuthTimeout: patience.Seconds()}
 			o.Routes = routes
 			if change != nil {
 				change(o)
