@@ -114,29 +114,6 @@ func (w *workers) createInCluster() {
 	})
 }
 
-// publishTo puts messages into the queue and waits for every server to hold them. A server that leads from now on counts what it
-// holds itself, and one that lags behind counts too few.
-func (w *workers) publishTo(servers []*server.Server, n int) {
-	w.t.Helper()
-	w.publish(n)
-	for _, s := range servers {
-		await(w.t, fmt.Sprintf("%s to hold %d messages", s.Name(), w.published), func() bool {
-			held, err := s.Jsz(&server.JSzOptions{Accounts: true, Streams: true})
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			for _, account := range held.AccountDetails {
-				for i := range account.Streams {
-					if of := &account.Streams[i]; of.Name == stream && of.State.Msgs == uint64(w.published) {
-						return true
-					}
-				}
-			}
-			return false
-		})
-	}
-}
-
 // leader is the name of the server that leads the consumer.
 func (w *workers) leader() string {
 	w.t.Helper()
