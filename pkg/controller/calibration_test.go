@@ -96,6 +96,23 @@ func TestCalibrationReachesTheDecision(t *testing.T) {
 	}
 }
 
+// Prompts of a mean of 1,500 tokens that the engine pads take the time of half a multiple more: where the resource says so, that
+// is no slower replica.
+func TestCalibrationKnowsPadding(t *testing.T) {
+	const pad = 512
+	prior := h200(t).Prefill
+	slower := prior.StepMs(1500+pad/2, 0) / prior.StepMs(1500, 0)
+	for said, want := range map[int32]float64{pad: 1, 0: slower} {
+		w := newWorld(t, example(func(p *v1alpha1.PDAutoscaler) { p.Spec.Roles.Prefill.PadTokens = said }))
+		w.service.shows(t, slower, 1)
+		w.rounds(30)
+		learnt := w.last().Input.Spec.Service.Prefill.Prefill
+		if got := learnt.StepMs(1500, 0) / prior.StepMs(1500, 0); math.Abs(got/want-1) > 0.03 {
+			t.Errorf("padTokens %d: a step takes %.3f of the model's, want %.3f", said, got, want)
+		}
+	}
+}
+
 // last is the newest record.
 func (w *world) last() planner.Record {
 	w.t.Helper()
