@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -210,11 +211,11 @@ func allowed(field *apiextensionsv1.JSONSchemaProps) string {
 	all = []string{strings.Join(all, ", ")}
 	switch {
 	case field.Minimum != nil && field.Maximum != nil:
-		all = append(all, fmt.Sprintf("%v to %v", *field.Minimum, *field.Maximum))
+		all = append(all, number(*field.Minimum)+" to "+number(*field.Maximum))
 	case field.Minimum != nil:
-		all = append(all, fmt.Sprintf("at least %v", *field.Minimum))
+		all = append(all, "at least "+number(*field.Minimum))
 	case field.Maximum != nil:
-		all = append(all, fmt.Sprintf("at most %v", *field.Maximum))
+		all = append(all, "at most "+number(*field.Maximum))
 	}
 	if field.Pattern != "" {
 		all = append(all, "`"+field.Pattern+"`")
@@ -238,3 +239,6 @@ func words(text string) string { return strings.Join(strings.Fields(text), " ") 
 
 // cell keeps a text within its cell of a table.
 func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
+
+// number writes a limit as a person would, without an exponent.
+func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
