@@ -117,8 +117,9 @@ type number struct {
 	allowed string
 }
 
+// above0 is up to what the planner takes for true of any service.
 func above0(value float64) *number {
-	return &number{value: value, open: true, high: 1e9, allowed: "allowed is a number above 0 and up to 1e9"}
+	return &number{value: value, open: true, high: 1e7, allowed: "allowed is a number above 0 and up to 1e7"}
 }
 
 func atLeast0(value float64) *number {

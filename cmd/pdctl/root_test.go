@@ -122,6 +122,7 @@ func TestWrongCommandLines(t *testing.T) {
 		"odd type":            {append(predict, "--kv-dtype", "fp4"), `--kv-dtype is "fp4": allowed is auto, bf16 or fp8`},
 		"memory over 100 %":   {append(predict, "--memory-percent", "140"), "allowed is a percentage above 0 and up to 100"},
 		"rate of 0":           {append(plan, "--rate", "0"), "allowed is a number above 0"},
+		"rate of no service":  {append(plan, "--rate", "1e9"), "allowed is a number above 0 and up to 1e7"},
 		"rate is NaN":         {append(plan, "--rate", "NaN"), "allowed is a number above 0"},
 		"SCV below 0":         {append(plan, "--input-scv", "-1"), "allowed is a number from 0"},
 		"all is cached":       {append(plan, "--cached-share", "1"), "allowed is a share from 0 to below 1"},
