@@ -35,17 +35,28 @@ func (b *buckets) minus(earlier *buckets) (since *buckets, ok bool) {
 	return since, true
 }
 
-// plus returns the sum of two histograms. Only the bounds that both have are
+// plus returns the sum of two histograms, either of which may be none. Only the bounds that both have are
 // kept: there, and only there, the sum of the cumulative counts is exact.
 func (b *buckets) plus(other *buckets) *buckets {
-	if b == nil {
+	switch {
+	case b == nil:
 		return other
+	case other == nil, other.count == 0 && other.sum == 0 && other.native == b.native && slices.Equal(b.bounds, other.bounds):
+		return b
 	}
 	if b.native && other.native {
 		bounds := common(b, other)
 		b, other = b.onto(bounds), other.onto(bounds)
 	}
 	both := &buckets{count: b.count + other.count, sum: b.sum + other.sum, native: b.native && other.native}
+	if slices.Equal(b.bounds, other.bounds) {
+		// Nearly always. The bounds are then those of the first, which histories share.
+		both.bounds, both.upTo = b.bounds, make([]float64, len(b.upTo))
+		for i := range b.upTo {
+			both.upTo[i] = b.upTo[i] + other.upTo[i]
+		}
+		return both
+	}
 	for i, j := 0, 0; i < len(b.bounds) && j < len(other.bounds); {
 		switch {
 		case b.bounds[i] < other.bounds[j]:

@@ -3,6 +3,7 @@ package signals
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +68,27 @@ func TestIntervalsSayWhatWasAdded(t *testing.T) {
 	}
 	if prefill.Doubt != "" || decode.Doubt != "" {
 		t.Errorf("doubts %q and %q", prefill.Doubt, decode.Doubt)
+	}
+}
+
+// A page may be read between two of its counters: one pod's lengths are then not of the prompts whose time is known.
+func TestIntervalsWithoutTheLengthsOfOnePod(t *testing.T) {
+	r := newRig(t, Config{Engine: "vllm"})
+	whole, torn := r.pod(KindPrefill, "a"), r.pod(KindPrefill, "b")
+	whole.set(prefillPage(100, 0)...)
+	torn.set(prefillPage(100, 0)...)
+	r.collect()
+	whole.set(prefillPage(140, 0)...)
+	lines := prefillPage(130, 0)
+	for i, line := range lines {
+		if strings.HasPrefix(line, "vllm:request_prompt_tokens") {
+			lines[i] = strings.Replace(line, " 130", " 129", 1)
+		}
+	}
+	torn.set(lines...)
+	r.collect()
+	if prefill, _ := r.collector.Intervals(); prefill.Doubt != "" || prefill.Prompts != 70 || prefill.PromptTokens != 70_000 || math.IsNaN(prefill.LengthSCV) {
+		t.Errorf("%+v, want 70 prompts of 1000 tokens", prefill)
 	}
 }
 
