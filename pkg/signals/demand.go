@@ -112,7 +112,7 @@ func (v *view) flow(kind Kind) (f flow, missing string) {
 			f.seen = 0
 		default:
 			over := last.at.Sub(base.at)
-			by := last.grown[arrivals] - base.grown[arrivals]
+			by := last.tally(arrivals).grown - base.tally(arrivals).grown
 			f.negative = f.negative || by < 0
 			f.perSecond += max(0, by) / over.Seconds()
 			f.seen = min(f.seen, over)
@@ -140,12 +140,12 @@ func (v *view) leftBy(p *pod) float64 {
 	share := 1.0
 	// The nearest sample to the start of the window, so that little is left to a straight line.
 	for i := range p.points {
-		if at := &p.points[i]; at.names[arrivals] == last.names[arrivals] && at.at.After(base.at) && !at.at.After(start) {
+		if at := &p.points[i]; at.tally(arrivals).name == last.tally(arrivals).name && at.at.After(base.at) && !at.at.After(start) {
 			base = at
 		}
 	}
 	if base.at.Before(start) {
 		share = last.at.Sub(start).Seconds() / last.at.Sub(base.at).Seconds()
 	}
-	return max(0, last.grown[arrivals]-base.grown[arrivals]) * share / v.cfg.Window.Seconds()
+	return max(0, last.tally(arrivals).grown-base.tally(arrivals).grown) * share / v.cfg.Window.Seconds()
 }

@@ -18,7 +18,7 @@
 //	               carries the question, prompages.go puts pages together, native.go native histograms
 //	vocabulary.go  what a page can tell; table_*.go how each engine spells it, engines.go which is spoken
 //	sample.go      from a page to quantities; what cannot be used is left out, with a note
-//	history.go     counters over time: restarts, new series, pods that come
+//	history.go     counters over time: restarts, new series, pods that come; point.go is one time of them
 //	buckets.go     histograms: sums, quantiles with their bounds, variation
 //	queue.go       depth of the prefill queue, and messages that were lost; monitoring.go its fallback
 //	etcd.go        workers that are registered, held against the ready pods

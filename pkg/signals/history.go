@@ -41,14 +41,6 @@ type pod struct {
 	shown standing
 }
 
-// point is the state of a pod's counters at one time.
-type point struct {
-	at     time.Time
-	names  map[quantity]string
-	grown  map[quantity]float64
-	shapes map[quantity]*buckets
-}
-
 func newPod(t Target) *pod {
 	return &pod{target: t, raw: map[quantity]measured{}, grown: map[quantity]float64{}, shapes: map[quantity]*buckets{}}
 }
@@ -65,7 +57,7 @@ func (p *pod) observe(s sample, v *vocabulary, keep time.Duration) {
 		p.forget()
 		p.fell, p.shown = s.at, standing{}
 	}
-	next := point{at: s.at, names: map[quantity]string{}, grown: map[quantity]float64{}, shapes: map[quantity]*buckets{}}
+	next := point{at: s.at, tallies: make([]tally, 0, len(s.measured)+1)}
 	restarted := false
 	for _, w := range v.words {
 		m, ok := s.measured[w.what]
@@ -75,12 +67,7 @@ func (p *pod) observe(s sample, v *vocabulary, keep time.Duration) {
 		if p.grow(w, m, v.lazy || w.late) {
 			restarted = true
 		}
-		next.names[w.what] = m.name
-		if w.form == histogram {
-			next.shapes[w.what] = p.shapes[w.what]
-		} else {
-			next.grown[w.what] = p.grown[w.what]
-		}
+		next.tallies = append(next.tallies, tally{what: w.what, name: m.name, grown: p.grown[w.what], shape: p.shapes[w.what]})
 	}
 	if restarted {
 		p.notes = append(p.notes, "a counter fell: the process restarted, and is counted from zero")
@@ -131,6 +118,9 @@ func (p *pod) grow(w word, m measured, lazy bool) (fell bool) {
 		case old.hist == nil:
 			shape = shape.plus(s.hist)
 		default:
+			if slices.Equal(s.hist.bounds, old.hist.bounds) {
+				s.hist.bounds = old.hist.bounds // one copy for as long as the pod lives
+			}
 			step, ok := s.hist.minus(old.hist)
 			if !ok {
 				step, fell = s.hist, true
@@ -166,7 +156,7 @@ func (p *pod) grow(w word, m measured, lazy bool) (fell bool) {
 func (p *pod) arrive(s sample, v *vocabulary, restarted bool, next *point) {
 	var ever float64
 	if m, ok := s.measured[requestsStarted]; ok {
-		next.names[arrivals], next.grown[arrivals] = m.name, p.grown[requestsStarted]
+		next.tallies = append(next.tallies, tally{what: arrivals, name: m.name, grown: p.grown[requestsStarted]})
 		ever = m.total()
 	} else if m, ok := v.finished(&s, p); ok {
 		flying := 0.0
@@ -187,7 +177,7 @@ func (p *pod) arrive(s sample, v *vocabulary, restarted bool, next *point) {
 		p.flying = flying
 		// What was turned away did arrive: a service that sheds its load needs replicas for it too.
 		rejected, all := v.rejectedApart(&s, p)
-		next.names[arrivals], next.grown[arrivals] = m.name+" and in flight", p.grown[requestsFinished]+p.grown[arrivals]+rejected
+		next.tallies = append(next.tallies, tally{what: arrivals, name: m.name + " and in flight", grown: p.grown[requestsFinished] + p.grown[arrivals] + rejected})
 		ever = m.total() + flying + all
 	} else {
 		return
@@ -213,7 +203,7 @@ func (v *vocabulary) finished(s *sample, p *pod) (measured, bool) {
 // last returns the newest point that has a quantity, nil where none has.
 func (p *pod) last(q quantity) *point {
 	for i := len(p.points) - 1; i >= 0; i-- {
-		if p.points[i].names[q] != "" {
+		if p.points[i].tally(q).name != "" {
 			return &p.points[i]
 		}
 	}
@@ -232,10 +222,10 @@ func (p *pod) span(q quantity, window time.Duration) (base, last *point) {
 	}
 	for i := len(p.points) - 1; i >= 0; i-- {
 		at := &p.points[i]
-		if !at.at.Before(last.at) || at.names[q] == "" {
+		if !at.at.Before(last.at) || at.tally(q).name == "" {
 			continue
 		}
-		if at.names[q] != last.names[q] || last.at.Sub(at.at) > 2*window {
+		if at.tally(q).name != last.tally(q).name || last.at.Sub(at.at) > 2*window {
 			break
 		}
 		base = at

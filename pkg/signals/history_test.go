@@ -42,13 +42,13 @@ func TestGrowthNeverInventsRequests(t *testing.T) {
 			observeText(t, p, dynamoFrontend, epoch.Add(time.Duration(i+1)*time.Second), frontend2025(float64(finished), float64(inFlight))...)
 		}
 		base, last := p.points[0], p.points[len(p.points)-1]
-		got := last.grown[arrivals] - base.grown[arrivals]
+		got := last.tally(arrivals).grown - base.tally(arrivals).grown
 		if got > float64(truth) {
 			t.Fatalf("%v requests counted, %d came (%d restarts)", got, truth, restarts)
 		}
 		if restarts == 0 && len(p.points) > 1 {
 			observeText(t, p, dynamoFrontend, epoch.Add(time.Hour), frontend2025(float64(finished), float64(inFlight))...)
-			if got := p.points[len(p.points)-1].grown[arrivals] - base.grown[arrivals]; got != float64(truth) {
+			if got := p.points[len(p.points)-1].tally(arrivals).grown - base.tally(arrivals).grown; got != float64(truth) {
 				t.Fatalf("%v requests counted, %d came", got, truth)
 			}
 		}
@@ -69,7 +69,7 @@ func TestGapInASeriesIsNotTraffic(t *testing.T) {
 	} {
 		observeText(t, p, dynamoFrontend, epoch.Add(time.Duration(i)*interval), page...)
 	}
-	if got := p.points[2].grown[arrivals] - p.points[0].grown[arrivals]; got != 21 {
+	if got := p.points[2].tally(arrivals).grown - p.points[0].tally(arrivals).grown; got != 21 {
 		t.Errorf("%v requests counted, 21 came", got)
 	}
 }
@@ -92,7 +92,7 @@ func TestGrowthDoesNotCrossNames(t *testing.T) {
 		observeText(t, p, vllmDecode, epoch.Add(time.Duration(i)*interval), page)
 	}
 	base, last := p.span(requestsFinished, time.Minute)
-	if base == nil || last.grown[requestsFinished]-base.grown[requestsFinished] != 30 || base.at != epoch.Add(2*interval) {
+	if base == nil || last.tally(requestsFinished).grown-base.tally(requestsFinished).grown != 30 || base.at != epoch.Add(2*interval) {
 		t.Errorf("growth from %+v to %+v, want 30 since the third sample", base, last)
 	}
 }

@@ -110,9 +110,9 @@ func (p *pod) grew(needed quantity, v *view) (growth, calibrate.Refusal) {
 		return growth{}, calibrate.RefusedUnread
 	case p.fell.After(was.at):
 		return growth{}, calibrate.RefusedReset
-	case now.point.names[needed] == "" && !p.words.lazy:
+	case now.point.tally(needed).name == "" && !p.words.lazy:
 		return growth{}, calibrate.RefusedNotExported
-	case was.point.names[needed] != now.point.names[needed]:
+	case was.point.tally(needed).name != now.point.tally(needed).name:
 		return growth{}, calibrate.RefusedUnread // it came up on the page just now, or changed its name
 	}
 	return growth{was, now, p.words, now.at.Sub(was.at).Seconds()}, ""
@@ -120,11 +120,11 @@ func (p *pod) grew(needed quantity, v *view) (growth, calibrate.Refusal) {
 
 // shape is what a histogram observed, empty where it is not there.
 func (g growth) shape(what quantity) *buckets {
-	before, after := g.was.point.shapes[what], g.now.point.shapes[what]
-	if before == nil || after == nil || g.was.point.names[what] != g.now.point.names[what] {
+	before, after := g.was.point.tally(what), g.now.point.tally(what)
+	if before.shape == nil || after.shape == nil || before.name != after.name {
 		return &buckets{}
 	}
-	if since, ok := after.minus(before.at(after.bounds)); ok {
+	if since, ok := after.shape.minus(before.shape.at(after.shape.bounds)); ok {
 		return since
 	}
 	return &buckets{}
@@ -132,11 +132,11 @@ func (g growth) shape(what quantity) *buckets {
 
 // counter is what a counter grew by, and whether it is there. A lazy one that is not is zero.
 func (g growth) counter(what quantity) (by float64, known bool) {
-	before, after := g.was.point.names[what], g.now.point.names[what]
-	if before == "" || before != after {
-		return 0, g.words.lazy && after == ""
+	before, after := g.was.point.tally(what), g.now.point.tally(what)
+	if before.name == "" || before.name != after.name {
+		return 0, g.words.lazy && after.name == ""
 	}
-	return g.now.point.grown[what] - g.was.point.grown[what], true
+	return after.grown - before.grown, true
 }
 
 // gauge is the mean of a gauge at both ends.

@@ -10,6 +10,7 @@ import (
 	"mime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -67,6 +68,18 @@ func keyOf(labels []*dto.LabelPair) string {
 // maxLine bounds one line of a page.
 const maxLine = 64 << 10
 
+// pageReader is what reading one page takes. It is used again: with many
+// services hundreds of pages are read a second.
+type pageReader struct {
+	lines  *bufio.Reader
+	kept   []byte
+	parser expfmt.TextParser
+}
+
+var pageReaders = sync.Pool{New: func() any {
+	return &pageReader{lines: bufio.NewReaderSize(nil, maxLine), parser: expfmt.NewTextParser(model.LegacyValidation)}
+}}
+
 // parsePage reads a page in the text format or in OpenMetrics, as its content
 // type says; no content type is the text format. Only wanted families are
 // parsed: what an engine exports besides costs nothing and cannot spoil the
@@ -76,15 +89,16 @@ func parsePage(body io.Reader, contentType string, wanted map[string]bool, maxBy
 	if err != nil {
 		return page{}, err
 	}
-	kept, samples, err := keepWanted(body, wanted, maxBytes, open)
+	r := pageReaders.Get().(*pageReader)
+	samples, err := r.keepWanted(body, wanted, maxBytes, open)
 	if err != nil {
 		return page{}, err
 	}
-	parser := expfmt.NewTextParser(model.LegacyValidation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(kept))
+	families, err := r.parser.TextToMetricFamilies(bytes.NewReader(r.kept))
 	if err != nil {
 		return page{}, fmt.Errorf("the page is not valid: %w", err)
 	}
+	pageReaders.Put(r) // only after a good page, so that nothing of a bad one is left; families hold nothing of it
 	out := page{families: map[string]*family{}, samples: samples}
 	for name, mf := range families {
 		out.families[name] = familyOf(mf)
@@ -105,39 +119,42 @@ func isOpenMetrics(contentType string) (bool, error) {
 	return false, fmt.Errorf("the answer is %.80q, not metrics: text/plain or %s is needed", contentType, expfmt.OpenMetricsType)
 }
 
-// keepWanted reads a whole page and returns its wanted lines in the text
+// keepWanted reads a whole page and keeps its wanted lines in the text
 // format. The other lines stay as empty ones, so that line numbers in errors
 // are those of the page. samples counts the samples of all names.
-func keepWanted(body io.Reader, wanted map[string]bool, maxBytes int64, open bool) (kept []byte, samples int, err error) {
+func (r *pageReader) keepWanted(body io.Reader, wanted map[string]bool, maxBytes int64, open bool) (samples int, err error) {
+	r.kept = r.kept[:0]
 	limited := &io.LimitedReader{R: body, N: maxBytes + 1}
-	lines := bufio.NewReaderSize(limited, maxLine)
+	lines := r.lines
+	lines.Reset(limited)
+	defer lines.Reset(nil)
 	for ended := false; ; {
 		line, err := lines.ReadSlice('\n')
 		switch {
 		case limited.N <= 0:
-			return nil, 0, fmt.Errorf("the page is larger than %d bytes", maxBytes)
+			return 0, fmt.Errorf("the page is larger than %d bytes", maxBytes)
 		case errors.Is(err, bufio.ErrBufferFull):
-			return nil, 0, fmt.Errorf("the page has a line longer than %d bytes", maxLine)
+			return 0, fmt.Errorf("the page has a line longer than %d bytes", maxLine)
 		case err != nil && !errors.Is(err, io.EOF):
-			return nil, 0, fmt.Errorf("the page was cut off: %w", err)
+			return 0, fmt.Errorf("the page was cut off: %w", err)
 		}
 		if text := bytes.TrimSpace(line); len(text) > 0 && text[0] != '#' {
 			samples++
 		}
 		switch name := nameIn(line); {
 		case !wanted[string(name)]:
-			kept = append(kept, '\n')
+			r.kept = append(r.kept, '\n')
 		case open:
-			kept = appendAsText(kept, line, name)
+			r.kept = appendAsText(r.kept, line, name)
 		default:
-			kept = append(kept, line...)
+			r.kept = append(r.kept, line...)
 		}
 		ended = bytes.HasPrefix(line, []byte("# EOF")) || ended && len(line) == 0
 		if err != nil {
 			if open && !ended {
-				return nil, 0, errors.New("the page ends early: an OpenMetrics page must end with # EOF")
+				return 0, errors.New("the page ends early: an OpenMetrics page must end with # EOF")
 			}
-			return kept, samples, nil
+			return samples, nil
 		}
 	}
 }
@@ -217,11 +234,12 @@ func familyOf(mf *dto.MetricFamily) *family {
 // comes merged from the parser: its bounds then repeat.
 func bucketsOf(h *dto.Histogram) (*buckets, string) {
 	type bucket struct{ bound, upTo float64 }
-	var all []bucket
+	all := make([]bucket, 0, len(h.GetBucket()))
 	for _, b := range h.GetBucket() {
 		all = append(all, bucket{b.GetUpperBound(), max(float64(b.GetCumulativeCount()), b.GetCumulativeCountFloat())})
 	}
-	out := &buckets{count: max(float64(h.GetSampleCount()), h.GetSampleCountFloat()), sum: h.GetSampleSum()}
+	out := &buckets{count: max(float64(h.GetSampleCount()), h.GetSampleCountFloat()), sum: h.GetSampleSum(),
+		bounds: make([]float64, 0, len(all)), upTo: make([]float64, 0, len(all))}
 	slices.SortStableFunc(all, func(a, b bucket) int {
 		switch {
 		case a.bound < b.bound:

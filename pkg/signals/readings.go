@@ -126,7 +126,7 @@ func (v *view) growth(kind Kind, what quantity) planner.Reading {
 		}
 		pods++
 		at = older(at, last.at)
-		perSecond += (last.grown[what] - base.grown[what]) / last.at.Sub(base.at).Seconds()
+		perSecond += (last.tally(what).grown - base.tally(what).grown) / last.at.Sub(base.at).Seconds()
 	}
 	switch {
 	case pods == 0:

@@ -23,12 +23,12 @@ func (v *view) observed(kind Kind, what quantity) (all *buckets, at time.Time, n
 		if base == nil || !v.fresh(last.at) {
 			return
 		}
-		was := base.shapes[what].at(last.shapes[what].bounds)
-		since, ok := last.shapes[what].minus(was)
+		was, is := base.tally(what), last.tally(what)
+		since, ok := is.shape.minus(was.shape.at(is.shape.bounds))
 		if !ok {
 			return
 		}
-		one := part{name: last.names[what], shape: since}
+		one := part{name: is.name, shape: since}
 		if listed {
 			one.at = last.at
 		}
@@ -166,11 +166,11 @@ func (v *view) ratio(kind Kind, part, whole quantity) planner.Reading {
 	var at time.Time
 	for _, p := range of(v.listed, kind) {
 		base, last := p.span(whole, v.cfg.Window)
-		if base == nil || !v.fresh(last.at) || base.names[part] == "" || base.names[part] != last.names[part] {
+		if base == nil || !v.fresh(last.at) || base.tally(part).name == "" || base.tally(part).name != last.tally(part).name {
 			continue
 		}
-		wholes += last.grown[whole] - base.grown[whole]
-		parts += last.grown[part] - base.grown[part]
+		wholes += last.tally(whole).grown - base.tally(whole).grown
+		parts += last.tally(part).grown - base.tally(part).grown
 		at = older(at, last.at)
 	}
 	switch {

@@ -99,6 +99,9 @@ func (v *vocabulary) choose(f *family, w word, name spelling, found, model strin
 			bad = true
 			continue
 		}
+		if !w.each {
+			s.labels = nil // they chose it, and its key tells it apart
+		}
 		m.series = append(m.series, s)
 	}
 	if len(m.series) == 0 && len(others) > 0 {

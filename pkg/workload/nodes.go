@@ -3,7 +3,6 @@ package workload
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -90,7 +89,7 @@ func (w *Workload) readNodes(ctx context.Context, now time.Time, shapes []shape,
 			return view, err
 		}
 	}
-	view.free = map[string]int{}
+	view.free = make(map[string]int, len(free))
 	for name, n := range free {
 		if node := all.nodes[name]; node != nil && takesPods(node) && suits(node, shapes) {
 			view.free[name] = n
@@ -176,16 +175,21 @@ func (v *nodeView) unfit(s shape, ofService []string) []string {
 	if v == nil || s.gpus == 0 {
 		return nil
 	}
-	names := slices.AppendSeq(slices.Clone(ofService), maps.Keys(v.free))
-	slices.Sort(names)
 	var unfit []string
-	for _, name := range slices.Compact(names) {
+	look := func(name string) {
 		// A node that is not in the cache yet is not known to be unfit.
 		if node := v.nodes[name]; node != nil && !(takesPods(node) && s.place.allows(node)) {
 			unfit = append(unfit, name)
 		}
 	}
-	return unfit
+	for _, name := range ofService {
+		look(name)
+	}
+	for name := range v.free {
+		look(name)
+	}
+	slices.Sort(unfit)
+	return slices.Compact(unfit)
 }
 
 // productOf is the type of GPU of a role: that of the nodes of its pods, else
