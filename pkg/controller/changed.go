@@ -16,14 +16,26 @@ const longestQuiet = 30 * time.Second
 
 // quietTime is that time for one resource: three of its intervals, where they
 // are shorter. With hundreds of resources it is longer, so that numbers alone
-// are no more than writesPerSecond: a write costs the API server more than all
-// that a round reads.
+// are on average no more than writesPerSecond: a write costs the API server
+// more than all that a round reads.
 func (r *round) quietTime(resources int) time.Duration {
 	return max(min(longestQuiet, 3*r.interval()), time.Duration(resources)*time.Second/writesPerSecond)
 }
 
-// writesPerSecond is how many statuses are written for their numbers alone, of all resources together.
-const writesPerSecond = 5
+// writesPerSecond is how many statuses are written for their numbers alone, of
+// all resources together and over time; mostWritesPerSecond is how many where
+// the quiet time of many ends at once, as it does after a start. The rest
+// waits for a later round, and is apart from then on.
+const (
+	writesPerSecond     = 5
+	mostWritesPerSecond = 2 * writesPerSecond
+)
+
+// mayWriteNumbers reports whether a status may be written for its numbers
+// alone, which is then counted. Who asks has some to write.
+func (c *Reconciler) mayWriteNumbers(r *round) bool {
+	return r.now.Sub(r.svc.writtenAt) >= r.quietTime(c.store.len()) && c.store.numbers.AllowN(r.now, 1)
+}
 
 // heartbeat reports whether the status must be written for its time alone. In
 // mode Metrics any replica of the controller answers from the status, and only
@@ -37,11 +49,11 @@ func (r *round) heartbeat() bool {
 // something that a person or a restart needs now. Numbers that are never the
 // same twice, and the sentences with such numbers in them, wait for the quiet
 // time and are written only where they moved by a tenth or say something else.
-func worthWriting(old, status *v1alpha1.PDAutoscalerStatus, quietIsOver bool) bool {
+func worthWriting(old, status *v1alpha1.PDAutoscalerStatus, mayWriteNumbers func() bool) bool {
 	if !equality.Semantic.DeepEqual(firm(old), firm(status)) {
 		return true
 	}
-	return quietIsOver && moved(old, status)
+	return moved(old, status) && mayWriteNumbers()
 }
 
 // firm returns a status without what changes all the time.
@@ -53,8 +65,13 @@ func firm(s *v1alpha1.PDAutoscalerStatus) *v1alpha1.PDAutoscalerStatus {
 		role.StartupTime = v1alpha1.Duration{}
 		role.Reason, role.Message, role.Wall, role.Tried = "", "", "", nil
 	}
+	// What the replicas teach changes every few intervals, of many services in
+	// the same ones. A restart goes on from the lessons of a little before.
+	f.Model.Prefill.TokensPerSecond = 0
+	f.Model.Decode.AlphaMicroseconds, f.Model.Decode.BetaNanosecondsPerSequence, f.Model.Decode.KappaPicosecondsPerToken = 0, 0, 0
 	if c := f.Model.Calibration; c != nil {
-		c.Prefill.Message, c.Decode.Message = "", ""
+		c.Prefill = v1alpha1.PrefillCalibration{RoleCalibration: v1alpha1.RoleCalibration{State: c.Prefill.State}}
+		c.Decode = v1alpha1.DecodeCalibration{RoleCalibration: v1alpha1.RoleCalibration{State: c.Decode.State}}
 	}
 	for i := range f.Signals.Sources {
 		f.Signals.Sources[i].Message = ""
@@ -86,8 +103,7 @@ func moved(old, status *v1alpha1.PDAutoscalerStatus) bool {
 			return true
 		}
 	}
-	if was, is := old.Model.Calibration, status.Model.Calibration; was != nil && is != nil &&
-		(was.Prefill.Message != is.Prefill.Message || was.Decode.Message != is.Decode.Message) {
+	if !equality.Semantic.DeepEqual(old.Model, status.Model) {
 		return true
 	}
 	messages := map[string]string{}

@@ -13,7 +13,7 @@ func (c *Reconciler) report(ctx context.Context, r *round) {
 	// it as well, for the case that none of them can be written.
 	log := ctrl.LoggerFrom(ctx)
 	status := r.status()
-	if r.statusError == nil && (r.heartbeat() || worthWriting(&r.base.Status, &status, r.now.Sub(r.svc.writtenAt) >= r.quietTime(c.store.len()))) {
+	if r.statusError == nil && (r.heartbeat() || worthWriting(&r.base.Status, &status, func() bool { return c.mayWriteNumbers(r) })) {
 		r.statusError = c.writeStatus(ctx, r, status)
 	}
 	if r.statusError == nil {

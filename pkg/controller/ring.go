@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"encoding/json"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
@@ -19,10 +20,15 @@ import (
 type ring struct {
 	mu     sync.Mutex
 	packed [][]byte // oldest first
-	size   int
+	bytes  int      // of all that is packed
+	size   int      // the most records
+	share  int      // the most bytes, of which fewestRecords may be more
 }
 
-func newRing(size int) *ring { return &ring{size: size} }
+// fewestRecords are kept however large they are.
+const fewestRecords = 4
+
+func newRing(size int) *ring { return &ring{size: size, share: recordBytesInAll} }
 
 // add keeps a record, in the place of the oldest where the ring is full. One
 // that is no JSON could be shown to nobody, and is not kept.
@@ -34,23 +40,28 @@ func (r *ring) add(record planner.Record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.packed = append(r.packed, data)
+	r.bytes += len(data)
 	r.trim()
 }
 
-// limit changes how many are kept.
-func (r *ring) limit(size int) {
+// limit changes how many bytes are kept.
+func (r *ring) limit(share int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.size = size
+	r.share = share
 	r.trim()
 }
 
 func (r *ring) trim() {
-	if over := len(r.packed) - r.size; over > 0 {
-		n := copy(r.packed, r.packed[over:])
-		clear(r.packed[n:])
-		r.packed = r.packed[:n]
+	over := max(0, len(r.packed)-r.size)
+	for i, data := range r.packed {
+		if i >= over && (r.bytes <= r.share || len(r.packed)-i <= fewestRecords) {
+			break
+		}
+		r.bytes -= len(data)
+		over = i + 1
 	}
+	r.packed = slices.Delete(r.packed, 0, over)
 }
 
 // last returns up to n records, oldest first.

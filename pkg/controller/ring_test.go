@@ -38,25 +38,50 @@ func TestRing(t *testing.T) {
 	}
 	want(100, 6, 4)
 	want(2, 8, 2)
-	r.limit(3)
-	want(100, 7, 3)
-	r.add(recordOf(10))
-	want(100, 8, 3)
 }
 
-// Many services keep fewer records each, and no fewer than are worth having.
+// Many services share the memory for records: each keeps fewer, and no fewer than are worth having.
 func TestRecordsOfAllAreBounded(t *testing.T) {
-	for services, want := range map[int]int{1: 64, 64: 64, 128: 32, 512: 8, 2000: 8} {
-		s := newStore()
-		for i := range services {
-			svc := &service{key: types.NamespacedName{Name: fmt.Sprint(i)}, records: newRing(DefaultRecords)}
-			s.put(svc)
+	s := newStore()
+	add := func(name string) *ring {
+		svc := &service{key: types.NamespacedName{Name: name}, records: newRing(20)}
+		s.put(svc)
+		return svc.records
+	}
+	r := add("first")
+	for n := range 20 {
+		r.add(recordOf(n))
+	}
+	held := func(first, n int) {
+		t.Helper()
+		got := r.last(100)
+		if len(got) != n || got[0].Decision.Summary != fmt.Sprint(first) {
+			t.Fatalf("%d records are kept, the oldest is %s, want %d from %d on", len(got), got[0].Decision.Summary, n, first)
 		}
-		for _, svc := range s.services {
-			if svc.records.size != want {
-				t.Fatalf("of %d services one keeps %d records, want %d", services, svc.records.size, want)
-			}
+		bytes := 0
+		for _, data := range r.packed {
+			bytes += len(data)
 		}
+		if bytes != r.bytes || n > fewestRecords && bytes > r.share {
+			t.Fatalf("%d bytes are kept and %d counted, %d are this service's", bytes, r.bytes, r.share)
+		}
+	}
+	held(0, 20)
+	one := r.bytes / 20
+	for i := 0; recordBytesInAll/len(s.services) >= 11*one; i++ {
+		add(fmt.Sprint(i))
+	}
+	if n := len(r.packed); n < 9 || n > 11 {
+		t.Fatalf("%d records of some %d bytes are kept in %d", n, one, r.share)
+	}
+	held(20-len(r.packed), len(r.packed))
+	r.limit(1)
+	held(16, 4)
+	r.add(recordOf(20))
+	held(17, 4)
+	s.take(types.NamespacedName{Name: "0"})
+	if want := recordBytesInAll / len(s.services); r.share != want {
+		t.Errorf("when one has gone, a service has %d bytes for its records, want %d", r.share, want)
 	}
 }
 

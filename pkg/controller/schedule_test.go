@@ -91,6 +91,38 @@ func TestNextRound(t *testing.T) {
 	}
 }
 
+// Where the quiet time of many ends at once, a second sees no more than ten statuses for numbers alone, and all come to be written.
+func TestNumbersOfManyAreSpread(t *testing.T) {
+	c := &Reconciler{store: newStore()}
+	rounds := make([]*round, 500)
+	for i := range rounds {
+		key := types.NamespacedName{Name: fmt.Sprint(i)}
+		rounds[i] = &round{pda: example(), svc: &service{key: key, records: newRing(1)}}
+		c.store.put(rounds[i].svc)
+	}
+	written := 0
+	for second := range 60 {
+		now := 0
+		for i, r := range rounds {
+			if i%10 != second%10 {
+				continue // a round every ten seconds
+			}
+			r.now = start.Add(time.Duration(second)*time.Second + time.Duration(i)*time.Second/500)
+			if c.mayWriteNumbers(r) {
+				r.svc.writtenAt = r.now
+				now++
+			}
+		}
+		if most := 2 * mostWritesPerSecond; now > most {
+			t.Errorf("%d statuses in second %d, at most %d are allowed", now, second, most)
+		}
+		written += now
+	}
+	if written != len(rounds) {
+		t.Errorf("%d statuses were written in a minute, want one of each of %d", written, len(rounds))
+	}
+}
+
 // Numbers alone are written every three intervals, and of all resources together five times a second.
 func TestQuietTime(t *testing.T) {
 	for _, tc := range []struct {

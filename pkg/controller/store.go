@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
@@ -57,9 +58,13 @@ func (s *service) close() {
 type store struct {
 	mu       sync.Mutex
 	services map[types.NamespacedName]*service
+	// numbers bounds the statuses that are written for their numbers alone.
+	numbers *rate.Limiter
 }
 
-func newStore() *store { return &store{services: map[types.NamespacedName]*service{}} }
+func newStore() *store {
+	return &store{services: map[types.NamespacedName]*service{}, numbers: rate.NewLimiter(mostWritesPerSecond, mostWritesPerSecond)}
+}
 
 func (s *store) get(key types.NamespacedName) *service {
 	s.mu.Lock()
@@ -67,21 +72,21 @@ func (s *store) get(key types.NamespacedName) *service {
 	return s.services[key]
 }
 
-// recordsInAll bounds the records of all services together: with many of them
-// each keeps fewer, but never less than fewestRecords.
-const (
-	recordsInAll  = 4096
-	fewestRecords = 8
-)
+// recordBytesInAll bounds the records of all services together: with many of
+// them each keeps fewer.
+const recordBytesInAll = 16 << 20
 
 func (s *store) put(svc *service) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.services[svc.key] = svc
-	if len(s.services)*svc.records.size > recordsInAll {
-		for _, one := range s.services {
-			one.records.limit(min(one.records.size, max(fewestRecords, recordsInAll/len(s.services))))
-		}
+	s.shareRecords()
+}
+
+// shareRecords gives every service the same part of the memory for records.
+func (s *store) shareRecords() {
+	for _, one := range s.services {
+		one.records.limit(recordBytesInAll / len(s.services))
 	}
 }
 
@@ -98,5 +103,6 @@ func (s *store) take(key types.NamespacedName) *service {
 	defer s.mu.Unlock()
 	svc := s.services[key]
 	delete(s.services, key)
+	s.shareRecords()
 	return svc
 }
