@@ -33,7 +33,7 @@ func (v *view) intervals(s *planner.Signals, partial bool) (prefill, decode cali
 	decode = v.interval(KindDecode, tokenGap, func(i *calibrate.Interval, g growth) calibrate.Refusal { return g.decode(i) })
 	const fewestForShape = 20 // the variation over a window is surer than that of fewer
 	prefill.LengthSCV = s.InputSCV.Or(1)
-	if lengths != nil && lengths.count >= fewestForShape {
+	if lengths != nil && lengths.count >= fewestForShape && lengths.sum > 0 {
 		prefill.LengthSCV = lengths.scv()
 	}
 	decode.InputTokens, decode.OutputTokens, decode.OutputSCV = s.InputTokens.Or(0), s.OutputTokens.Or(0), s.OutputSCV.Or(1)

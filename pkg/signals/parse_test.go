@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
@@ -233,7 +234,7 @@ func FuzzParse(f *testing.F) {
 }
 
 // soundReadings fails where a reading is neither known, zero nor unknown with its cause.
-func soundReadings(t *testing.T, s *planner.Signals) {
+func soundReadings(t rapid.TB, s *planner.Signals) {
 	t.Helper()
 	for what, r := range map[string]planner.Reading{"demand": s.RequestsPerSecond, "input": s.InputTokens, "input SCV": s.InputSCV,
 		"output": s.OutputTokens, "output SCV": s.OutputSCV, "cached": s.CachedShare, "TTFT": s.TTFTMs.Reading, "TPOT": s.TPOTMs.Reading,
