@@ -27,7 +27,9 @@ func (v *view) intervals(s *planner.Signals, partial bool) (prefill, decode cali
 	var lengths *buckets
 	prefill = v.interval(KindPrefill, prefillTime, func(i *calibrate.Interval, g growth) calibrate.Refusal {
 		shape, why := g.prefill(i)
-		lengths = lengths.plus(shape)
+		if shape != nil && shape.count > 0 { // of a pod without a prompt it may have no bounds, and would take those of the others away
+			lengths = lengths.plus(shape)
+		}
 		return why
 	})
 	decode = v.interval(KindDecode, tokenGap, func(i *calibrate.Interval, g growth) calibrate.Refusal { return g.decode(i) })

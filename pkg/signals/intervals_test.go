@@ -217,3 +217,45 @@ func TestIntervalsAreNotOfOldPages(t *testing.T) {
 		t.Errorf("%+v", decode)
 	}
 }
+
+// A pod that had no prompt, whose histograms are therefore not on its page yet, says nothing of how long prompts are: it takes nothing from what the others say.
+func TestIntervalsBesideAPodWithoutPrompts(t *testing.T) {
+	page := func(n float64) []string {
+		return []string{"sglang:num_running_reqs 0", "sglang:num_queue_reqs 0", fmt.Sprintf("sglang:num_requests_total %v", n), fmt.Sprintf("sglang:prompt_tokens_total %v", 500*n),
+			"# TYPE sglang:prompt_tokens_histogram histogram",
+			fmt.Sprintf(`sglang:prompt_tokens_histogram_bucket{le="100"} %v`, n/2), fmt.Sprintf(`sglang:prompt_tokens_histogram_bucket{le="900"} %v`, n/2),
+			fmt.Sprintf(`sglang:prompt_tokens_histogram_bucket{le="1000"} %v`, n), fmt.Sprintf(`sglang:prompt_tokens_histogram_bucket{le="+Inf"} %v`, n),
+			fmt.Sprintf("sglang:prompt_tokens_histogram_sum %v", 500*n), fmt.Sprintf("sglang:prompt_tokens_histogram_count %v", n),
+			"# TYPE sglang:per_stage_req_latency_seconds histogram",
+			fmt.Sprintf(`sglang:per_stage_req_latency_seconds_bucket{stage="prefill_forward",le="+Inf"} %v`, n),
+			fmt.Sprintf(`sglang:per_stage_req_latency_seconds_sum{stage="prefill_forward"} %v`, 0.04*n), fmt.Sprintf(`sglang:per_stage_req_latency_seconds_count{stage="prefill_forward"} %v`, n)}
+	}
+	variation := func(pods ...string) float64 {
+		r := newRig(t, Config{Engine: "sglang"})
+		for _, name := range pods {
+			r.pod(KindPrefill, name).set("sglang:num_running_reqs 0", "sglang:num_queue_reqs 0")
+		}
+		for _, n := range []float64{100, 160} {
+			for _, p := range r.pods {
+				if p.target.Pod == "busy" {
+					p.set(page(n)...)
+				}
+			}
+			r.collect()
+		}
+		prefill, _ := r.collector.Intervals()
+		if prefill.Doubt != "" || prefill.Prompts != 60 {
+			t.Errorf("%+v, want 60 prompts", prefill)
+		}
+		return prefill.LengthSCV
+	}
+	alone := variation("busy")
+	if alone < 0.5 {
+		t.Fatalf("the variation of the lengths is %v, want some 0.8", alone)
+	}
+	for _, pods := range [][]string{{"busy", "idle"}, {"idle", "busy"}} {
+		if got := variation(pods...); got != alone {
+			t.Errorf("%v: the variation of the lengths is %v, want %v", pods, got, alone)
+		}
+	}
+}
