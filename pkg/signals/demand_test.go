@@ -346,3 +346,23 @@ func TestDemandOfOneModel(t *testing.T) {
 		t.Errorf("report = %+v, want it to name the model that is there", got)
 	}
 }
+
+// TensorRT-LLM's gauges come with the first report of its loop, and may come after the first request is finished: what was
+// in flight before a restart is lost all the same.
+func TestDemandOverARestartWithoutGaugesAtFirst(t *testing.T) {
+	r := newRig(t, Config{Engine: "trtllm"})
+	p := r.pod(KindPrefill, "p")
+	page := func(finished, running float64) []string {
+		out := []string{fmt.Sprintf("trtllm_request_success_total %v", finished)}
+		if running < 0 {
+			return out
+		}
+		return append(out, fmt.Sprintf("trtllm_num_requests_running %v", running), "trtllm_num_requests_waiting 0")
+	}
+	var s planner.Signals
+	for _, at := range [][2]float64{{1000, 60}, {1030, 60}, {1060, 60}, {4, -1}, {20, 14}} { // the last two after a restart
+		p.set(page(at[0], at[1])...)
+		s = r.collect()
+	}
+	wantKnown(t, "demand", s.RequestsPerSecond, (30+30+20+14)/60.)
+}

@@ -155,6 +155,9 @@ func (p *pod) grow(w word, m measured, lazy bool) (fell bool) {
 // they are in neither. A restart loses what was in flight, so the growth is then from none.
 func (p *pod) arrive(s sample, v *vocabulary, restarted bool, next *point) {
 	var ever float64
+	if restarted || p.last(arrivals) == nil {
+		p.flying = 0 // at once: this page may not tell what is in flight
+	}
 	if m, ok := s.measured[requestsStarted]; ok {
 		next.tallies = append(next.tallies, tally{what: arrivals, name: m.name, grown: p.grown[requestsStarted]})
 		ever = m.total()
@@ -169,9 +172,6 @@ func (p *pod) arrive(s sample, v *vocabulary, restarted bool, next *point) {
 		}
 		for _, q := range v.perhapsInFlight {
 			flying += s.measured[q].total()
-		}
-		if restarted || p.last(arrivals) == nil {
-			p.flying = 0
 		}
 		p.grown[arrivals] += flying - p.flying
 		p.flying = flying
