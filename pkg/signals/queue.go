@@ -305,18 +305,18 @@ func (q *queue) unacknowledged(err error) planner.Reading {
 }
 
 // growthPerSecond returns how fast the depth grew over the window. It is not
-// ok while the queue was followed for less than the shortest time.
+// ok while the queue was followed for less than the shortest time. As with
+// pods, a point that is over twice the window old is no base: the queue was not
+// read in between, and pods' rates, which this is added to, are of the window.
 func (q *queue) growthPerSecond(window, shortest time.Duration) (perSecond float64, ok bool) {
 	n := len(q.points)
 	if n < 2 {
 		return 0, false
 	}
-	last, base := q.points[n-1], q.points[0]
-	for _, p := range q.points {
-		if last.at.Sub(p.at) < window {
-			break
-		}
-		base = p
+	last := q.points[n-1]
+	base := last
+	for i := n - 2; i >= 0 && last.at.Sub(q.points[i].at) <= 2*window && last.at.Sub(base.at) < window; i-- {
+		base = q.points[i]
 	}
 	over := last.at.Sub(base.at)
 	if over < shortest || over == 0 {

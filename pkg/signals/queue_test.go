@@ -340,3 +340,21 @@ func TestDemandOfPrefillPodsAndQueue(t *testing.T) {
 	p.set(worker(90, 1, 0)...)
 	wantUnknown(t, "demand with half of it unseen", r.collect().RequestsPerSecond, "what waits in the queue is part of demand")
 }
+
+// While the server was away for long, the depth went up and down unseen: what lies between its ends is not the growth of the window.
+func TestGrowthIsNotOverALongGap(t *testing.T) {
+	q := &queue{keep: 2 * time.Minute}
+	at := func(later time.Duration, waiting, delivered uint64) {
+		info := &jetstream.ConsumerInfo{Created: epoch, NumPending: waiting, Delivered: jetstream.SequenceInfo{Consumer: delivered}}
+		q.record(&answer{info: info}, epoch.Add(later))
+	}
+	at(0, 5000, 0)
+	at(10*time.Minute, 0, 9000)
+	if perSecond, ok := q.growthPerSecond(time.Minute, 10*time.Second); ok {
+		t.Errorf("at once: %v per second, want unknown", perSecond)
+	}
+	at(10*time.Minute+15*time.Second, 30, 9000)
+	if perSecond, ok := q.growthPerSecond(time.Minute, 10*time.Second); !ok || perSecond != 2 {
+		t.Errorf("after 15 s: %v per second, %v, want 2", perSecond, ok)
+	}
+}
