@@ -141,3 +141,34 @@ func TestNativeCustomBuckets(t *testing.T) {
 		t.Errorf("p99 = %+v, want it over 1 and no bound", e)
 	}
 }
+
+// Of one name, one process may export a native histogram and another a number, as of a summary. No series of such a name is read.
+func TestNameThatIsAHistogramAndANumber(t *testing.T) {
+	for _, first := range []string{"histogram", "number"} {
+		t.Run(first, func(t *testing.T) {
+			r := newPromRig(t, Config{Engine: "vllm"})
+			p := r.pod(KindPrefill, "p")
+			series := func(engine string) *fakeSeries {
+				return r.prom.of(map[string]string{"__name__": "vllm:time_to_first_token_seconds", "engine": engine, "pod": "p", "namespace": "default",
+					"job": "engines", "instance": strings.TrimSuffix(strings.TrimPrefix(p.target.URL, "http://"), "/metrics")})
+			}
+			var native, number *fakeSeries
+			if first == "histogram" {
+				native, number = series("0"), series("1")
+			} else {
+				number, native = series("0"), series("1")
+			}
+			for i := range 3 {
+				p.set(worker(float64(30*i), 0, 0)...)
+				r.scrape()
+				r.prom.set(func(*fakePrometheus) {
+					native.native = append(native.native, fmt.Sprintf("[%d,%s]", r.now.Unix(), nativeOf(repeat(i+1, .5)...)))
+					number.samples = append(number.samples, promValue{r.now, 0.5})
+				})
+				s := r.collectThrough()
+				r.now = r.now.Add(interval)
+				wantUnknown(t, "TTFT", s.TTFTMs.Reading, "time_to_first_token_seconds is")
+			}
+		})
+	}
+}

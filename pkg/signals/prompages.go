@@ -233,6 +233,9 @@ func (p *page) add(name string, form form, s series) {
 			return
 		}
 	}
+	if f.form != form && s.wrong == "" {
+		s.wrong = "is a histogram in one series and a number in another"
+	}
 	f.series = append(f.series, s)
 }
 
