@@ -341,3 +341,21 @@ func TestEmptyPageThroughPrometheus(t *testing.T) {
 	unused.set("some_requests_total 5")
 	wantUnknown(t, "demand beside a frontend of another kind", r.step(true).RequestsPerSecond, "frontend pod unused gave no count of requests")
 }
+
+// A bucket whose bound is not told, because a scrape configuration drops the label, is left out: it is no restart at every page.
+func TestBucketWithoutABound(t *testing.T) {
+	for _, le := range []string{"", "high", "NaN"} {
+		r := newPromRig(t, Config{Engine: "vllm"})
+		p := r.pod(KindPrefill, "p")
+		var s planner.Signals
+		for i := range 6 {
+			p.set(lines(worker(float64(30*i), 50, 0), []string{fmt.Sprintf(`vllm:time_to_first_token_seconds_bucket{le=%q} %v`, le, 30*i),
+				fmt.Sprintf("vllm:time_to_first_token_seconds_sum %v", 3*i), fmt.Sprintf("vllm:time_to_first_token_seconds_count %v", 30*i)})...)
+			s = r.step(true)
+		}
+		wantKnown(t, "demand", s.RequestsPerSecond, 2)
+		if got := r.reportThrough(p).Detail; got != "" {
+			t.Errorf("%q: the report says %q", le, got)
+		}
+	}
+}

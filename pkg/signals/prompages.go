@@ -254,8 +254,8 @@ func (h *histParts) take(part, le string, value float64) {
 		h.dto.SampleCountFloat = &value
 	default:
 		bound, err := strconv.ParseFloat(le, 64)
-		if err != nil {
-			bound = math.NaN() // no bound at all: the bucket is left out
+		if err != nil || math.IsNaN(bound) {
+			return // no bound at all
 		}
 		h.dto.Bucket = append(h.dto.Bucket, &dto.Bucket{UpperBound: &bound, CumulativeCountFloat: &value})
 	}
