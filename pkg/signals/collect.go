@@ -29,6 +29,8 @@ type Collector struct {
 	prefill, decode calibrate.Interval
 	// activity is the mean over a role's GPUs at each collection of the window.
 	activity map[quantity][]timed
+	// collected is the time of the latest collection.
+	collected time.Time
 }
 
 // podKey tells one metrics page from another. A pod may have several.
@@ -96,6 +98,10 @@ func (c *Collector) Close() {
 // A reading's At is when its window ended: the time of the oldest among the
 // newest samples it was made from.
 func (c *Collector) Collect(ctx context.Context, targets []Target, now time.Time) (planner.Signals, []SourceReport) {
+	if now.Before(c.collected) {
+		c.clockWentBack()
+	}
+	c.collected = now
 	listed, queueErr := c.readAll(ctx, c.list(targets), now)
 	c.forgetGone(now)
 
@@ -135,6 +141,16 @@ func (c *Collector) signals(v *view) planner.Signals {
 	s.PrefillTensorActive = c.overWindow(tensorActive, v.activity(KindPrefill, tensorActive))
 	s.DecodeDRAMActive = c.overWindow(dramActive, v.activity(KindDecode, dramActive))
 	return s
+}
+
+// clockWentBack forgets what was read at times that are still to come: it would
+// pass for new until they have come, and what Prometheus reads meanwhile for old.
+func (c *Collector) clockWentBack() {
+	for _, p := range c.pods {
+		p.forget()
+		p.wentBack = true
+	}
+	clear(c.lengths)
 }
 
 // list returns the pods of the targets, each once and in their order.

@@ -241,3 +241,23 @@ func TestPodsThatAreGoneAreForgotten(t *testing.T) {
 		}
 	}
 }
+
+// What was read before the clock went back, of a pod that does not answer any more, is not news for as long as it went back.
+func TestClockGoesBackWhileAPodIsSilent(t *testing.T) {
+	r := newRig(t, Config{})
+	p, gone := r.pod(KindFrontend, "f"), r.pod(KindFrontend, "g")
+	finished := 0.0
+	gone.set(frontend2025(0, 0)...)
+	r.steady(p, 5, &finished, 2)
+	gone.set(frontend2025(600, 0)...)
+	r.steady(p, 1, &finished, 2)
+	r.remove(gone)
+	r.now = r.now.Add(-time.Hour)
+	p.change(func(p *fakePod) { p.status = 500 })
+	wantUnknown(t, "demand at once", r.collect().RequestsPerSecond, "500")
+	for range 20 { // far over the maximum age
+		wantUnknown(t, "demand", r.collect().RequestsPerSecond, "500")
+	}
+	p.change(func(p *fakePod) { p.status = 200 })
+	wantKnown(t, "demand", r.steady(p, 5, &finished, 2).RequestsPerSecond, 2)
+}

@@ -37,6 +37,8 @@ type pod struct {
 	idle bool
 	// fell is when a counter was last found to have fallen, or the clock to have gone back.
 	fell time.Time
+	// wentBack says that the clock went back since the latest sample.
+	wentBack bool
 	// shown is where the pod stood at the end of the last interval.
 	shown standing
 }
@@ -49,11 +51,12 @@ func newPod(t Target) *pod {
 func (p *pod) observe(s sample, v *vocabulary, keep time.Duration) {
 	p.latest, p.notes = s, s.notes
 	p.spoke = len(s.measured) > 0
-	if n := len(p.points); n > 0 && !s.at.After(p.points[n-1].at) {
-		if s.at.Equal(p.points[n-1].at) {
+	if n := len(p.points); p.wentBack || n > 0 && !s.at.After(p.points[n-1].at) {
+		if n > 0 && s.at.Equal(p.points[n-1].at) {
 			return // the page gives its own times and has nothing new
 		}
 		p.notes = append(p.notes, "the clock went back: its rates begin again")
+		p.wentBack = false
 		p.forget()
 		p.fell, p.shown = s.at, standing{}
 	}

@@ -359,3 +359,41 @@ func TestBucketWithoutABound(t *testing.T) {
 		}
 	}
 }
+
+// Our clock is set back by an hour: what was read before it is not the newest for an hour.
+func TestPrometheusWhileTheClockGoesBack(t *testing.T) {
+	r := newPromRig(t, Config{})
+	f, d, gone := r.pod(KindFrontend, "f"), r.pod(KindDecode, "d"), r.pod(KindFrontend, "g")
+	off, n := time.Hour, 0.0
+	collect := func() planner.Signals {
+		t.Helper()
+		n++
+		f.set(frontend2025(30*n, 0)...)
+		d.set(worker(5, n, 0)...)
+		var targets []Target
+		for _, p := range r.pods {
+			r.prom.scrape(p, r.now, nil)
+			targets = append(targets, p.target)
+		}
+		r.prom.set(func(f *fakePrometheus) { f.now = r.now })
+		s, _ := r.through.Collect(t.Context(), targets, r.now.Add(off))
+		r.now = r.now.Add(interval)
+		return s
+	}
+	for i := range 6 {
+		gone.set(frontend2025(60*float64(i), 0)...)
+		collect()
+	}
+	r.remove(gone)
+	off = 0
+	wantKnown(t, "running at once", collect().DecodeRunning, 7)
+	for range 5 {
+		collect()
+	}
+	s := collect()
+	wantKnown(t, "running", s.DecodeRunning, 13)
+	wantKnown(t, "demand", s.RequestsPerSecond, 2)
+	if age := r.now.Add(-interval).Sub(s.RequestsPerSecond.At); age.Abs() > sameClock {
+		t.Errorf("the reading is %v old, want about 0", age)
+	}
+}
