@@ -36,7 +36,9 @@ func (v *view) intervals(s *planner.Signals, partial bool) (prefill, decode cali
 	const fewestForShape = 20 // the variation over a window is surer than that of fewer
 	prefill.LengthSCV = s.InputSCV.Or(1)
 	if lengths != nil && lengths.count >= fewestForShape && lengths.sum > 0 {
-		prefill.LengthSCV = lengths.scv()
+		if scv := lengths.scv(); scv >= 0 {
+			prefill.LengthSCV = scv
+		}
 	}
 	decode.InputTokens, decode.OutputTokens, decode.OutputSCV = s.InputTokens.Or(0), s.OutputTokens.Or(0), s.OutputSCV.Or(1)
 	if partial {

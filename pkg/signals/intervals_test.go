@@ -259,3 +259,20 @@ func TestIntervalsBesideAPodWithoutPrompts(t *testing.T) {
 		}
 	}
 }
+
+// Prompts that all lie in a bucket up to 0 and have tokens contradict themselves: how their lengths vary is then not known, and not no number.
+func TestIntervalsWithLengthsThatContradictThemselves(t *testing.T) {
+	r := newRig(t, Config{Engine: "vllm"})
+	p := r.pod(KindPrefill, "p")
+	for _, n := range []float64{100, 140} {
+		page := prefillPage(n, 0)
+		for i, line := range page {
+			page[i] = strings.Replace(line, `_tokens_bucket{le="1000"}`, `_tokens_bucket{le="0"}`, 1)
+		}
+		p.set(page...)
+		r.collect()
+	}
+	if prefill, _ := r.collector.Intervals(); prefill.LengthSCV != 1 || prefill.Prompts != 40 {
+		t.Errorf("%+v, want 40 prompts whose lengths vary by as much as is taken where nobody tells", prefill)
+	}
+}

@@ -20,7 +20,7 @@ type drawnPod struct {
 	counters map[quantity][]float64 // a counter's value, or a histogram's buckets, count and sum
 }
 
-var drawnBounds = [][]float64{{}, {1}, {0.1, 1, 10}, {0.1, 0.5, 1, 10}}
+var drawnBounds = [][]float64{{}, {1}, {0, 1}, {0.1, 1, 10}, {0.1, 0.5, 1, 10}}
 
 func drawPod(t *rapid.T, engine, name string) *drawnPod {
 	kind := rapid.SampledFrom([]Kind{KindFrontend, KindPrefill, KindPrefill, KindDecode, KindDecode}).Draw(t, "kind")
