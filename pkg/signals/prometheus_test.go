@@ -397,3 +397,19 @@ func TestPrometheusWhileTheClockGoesBack(t *testing.T) {
 		t.Errorf("the reading is %v old, want about 0", age)
 	}
 }
+
+// On the network of its node, a pod that is made anew has the name and the address of the one before: what that one held is not the new one's.
+func TestPrometheusTellsPodsByUID(t *testing.T) {
+	r := newPromRig(t, Config{Engine: "vllm"})
+	r.pod(KindPrefill, "p").set(worker(5, 0, 0)...)
+	d := r.pod(KindDecode, "d")
+	d.set(worker(100, 40, 7)...)
+	wantKnown(t, "running", r.step(true).DecodeRunning, 40)
+	d.target.UID = "later"
+	wantUnknown(t, "running before the new one was read", r.step(false).DecodeRunning, "prometheus has no series of the pod")
+	d.set(worker(1, 2, 0)...)
+	wantKnown(t, "running", r.step(true).DecodeRunning, 2)
+	if got := r.reportThrough(d).Detail; got != "" {
+		t.Errorf("of the first page of a new pod the report says %q", got)
+	}
+}

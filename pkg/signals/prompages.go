@@ -34,12 +34,21 @@ type origin struct {
 // usualLabels are taken for the labels of a target where there is no series up.
 var usualLabels = []string{"job", "instance", "prometheus", "prometheus_replica", "replica"}
 
-// pagesOf puts the pages of one kind of pod together again, by pod.
-func pagesOf(q promQuery, all []promSeries, listed []*pod, r *reader) map[*pod][]promPage {
+// pagesOf puts the pages of one kind of pod together again, by pod. What a gone
+// pod of the same name was read from is not of the new one: its series may have
+// the same labels, as on the network of the same node.
+func pagesOf(q promQuery, all []promSeries, listed, gone []*pod, r *reader) map[*pod][]promPage {
 	byName := map[string]*pod{}
 	for _, p := range listed {
 		if p.target.Kind == q.kind {
 			byName[p.target.Namespace+"/"+p.target.Pod] = p
+		}
+	}
+	before := map[string]time.Time{}
+	for _, p := range gone {
+		name := p.target.Namespace + "/" + p.target.Pod
+		if n := len(p.points); n > 0 && p.points[n-1].at.After(before[name]) {
+			before[name] = p.points[n-1].at
 		}
 	}
 	series := map[*pod][]*promSeries{}
@@ -51,7 +60,7 @@ func pagesOf(q promQuery, all []promSeries, listed []*pod, r *reader) map[*pod][
 	}
 	out := map[*pod][]promPage{}
 	for p, of := range series {
-		var after time.Time
+		after := before[p.target.Namespace+"/"+p.target.Pod]
 		if n := len(p.points); n > 0 {
 			after = p.points[n-1].at
 		}
