@@ -32,9 +32,11 @@ const (
 )
 
 // mayWriteNumbers reports whether a status may be written for its numbers
-// alone, which is then counted. Who asks has some to write.
+// alone, which is then counted. Who asks has some to write. It is counted now
+// and not when the round began: rounds end in another order than they began in,
+// and the limiter, told of an earlier time, gives the time since then out again.
 func (c *Reconciler) mayWriteNumbers(r *round) bool {
-	return r.now.Sub(r.svc.writtenAt) >= r.quietTime(c.store.len()) && c.store.numbers.AllowN(r.now, 1)
+	return r.now.Sub(r.svc.writtenAt) >= r.quietTime(c.store.len()) && c.store.numbers.AllowN(c.clock.Now(), 1)
 }
 
 // heartbeat reports whether the status must be written for its time alone. In

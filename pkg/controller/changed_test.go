@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
 )
@@ -65,5 +66,23 @@ func TestWorthWriting(t *testing.T) {
 	worthWriting(status(nil), status(nil), func() bool { asked++; return true })
 	if asked > 0 {
 		t.Error("a status that says nothing new was counted among those written for their numbers")
+	}
+}
+
+// Rounds that took long began long ago. They are counted among the writes of now, and do not make room for others.
+func TestSlowRoundsAreCountedAmongTheWrites(t *testing.T) {
+	c := &Reconciler{store: newStore(), clock: clocktesting.NewFakePassiveClock(start)}
+	written := 0
+	for i := range 40 {
+		began := start
+		if i%4 == 3 {
+			began = start.Add(-longestDeadline)
+		}
+		if c.mayWriteNumbers(&round{pda: example(), svc: &service{}, now: began}) {
+			written++
+		}
+	}
+	if written != mostWritesPerSecond {
+		t.Errorf("%d statuses were written for their numbers at one moment, want %d", written, mostWritesPerSecond)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
 	"pgregory.net/rapid"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -93,7 +94,8 @@ func TestNextRound(t *testing.T) {
 
 // Where the quiet time of many ends at once, a second sees no more than ten statuses for numbers alone, and all come to be written.
 func TestNumbersOfManyAreSpread(t *testing.T) {
-	c := &Reconciler{store: newStore()}
+	clock := clocktesting.NewFakePassiveClock(start)
+	c := &Reconciler{store: newStore(), clock: clock}
 	rounds := make([]*round, 500)
 	for i := range rounds {
 		key := types.NamespacedName{Name: fmt.Sprint(i)}
@@ -108,6 +110,7 @@ func TestNumbersOfManyAreSpread(t *testing.T) {
 				continue // a round every ten seconds
 			}
 			r.now = start.Add(time.Duration(second)*time.Second + time.Duration(i)*time.Second/500)
+			clock.SetTime(r.now)
 			if c.mayWriteNumbers(r) {
 				r.svc.writtenAt = r.now
 				now++
