@@ -176,7 +176,9 @@ func action(verb string, role planner.Role) string {
 
 func (c *Reconciler) event(r *round, eventtype, reason, action, note string) {
 	if len(note) > maxNoteBytes {
-		note = note[:maxNoteBytes-3] + "..."
+		// A character that was cut through is left out: as JSON each of its bytes
+		// would be three, and the event too long for the API server.
+		note = strings.ToValidUTF8(note[:maxNoteBytes-3], "") + "..."
 	}
 	c.recorder.Eventf(r.base, nil, eventtype, reason, action, "%s", note)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -157,6 +158,9 @@ func TestLongMessagesAreCut(t *testing.T) {
 	for _, e := range w.events {
 		if len(e) > maxNoteBytes+len("Warning OverBudget: ") {
 			t.Errorf("an event of %d bytes", len(e))
+		}
+		if !utf8.ValidString(e) {
+			t.Errorf("an event is cut within a character, which JSON makes three bytes of each of its own: %q", e[len(e)-8:])
 		}
 	}
 }
