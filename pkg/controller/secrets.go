@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -36,7 +37,18 @@ type secretReader struct {
 	store     *secretStore
 	namespace string
 	now       time.Time
+	named     map[string]bool
 	err       error
+}
+
+// done drops the Secrets that the resource names no longer: tools that name one
+// by its content name another at each change. Where something is wrong not all
+// that are named were read, and all stay.
+func (s *secretReader) done() error {
+	if s.err == nil {
+		maps.DeleteFunc(s.store.kept, func(name string, _ keptSecret) bool { return !s.named[name] })
+	}
+	return s.err
 }
 
 // value is the content of one key, for the given hosts; nil for no reference.
@@ -68,6 +80,7 @@ func (s *secretReader) text(ref *v1alpha1.SecretKeyReference, hosts ...string) s
 // get returns a Secret. One that was read a moment ago is used again, and one
 // that cannot be read now is used as it was.
 func (s *secretReader) get(name string) (*corev1.Secret, error) {
+	s.named[name] = true
 	kept, ok := s.store.kept[name]
 	if ok && s.now.Sub(kept.readAt) < secretsKept && !s.now.Before(kept.readAt) {
 		return kept.secret, nil

@@ -16,7 +16,7 @@ import (
 // its Secrets hold. The error is one sentence: what is missing or not allowed, and where.
 func (c *Reconciler) collectorConfig(ctx context.Context, r *round) (signals.Config, error) {
 	s := &r.pda.Spec.Signals
-	secrets := &secretReader{ctx: ctx, reader: c.live, store: &r.svc.secrets, namespace: r.pda.Namespace, now: r.now}
+	secrets := &secretReader{ctx: ctx, reader: c.live, store: &r.svc.secrets, namespace: r.pda.Namespace, now: r.now, named: map[string]bool{}}
 	config := signalsConfig(r.pda)
 	config.Pods = pageOf(secrets, &s.Direct.PageAccess, r.pda.Namespace)
 	if s.DCGM != nil {
@@ -52,8 +52,8 @@ func (c *Reconciler) collectorConfig(ctx context.Context, r *round) (signals.Con
 		}
 		urls = append(urls, e.Endpoints...)
 	}
-	if secrets.err != nil {
-		return config, secrets.err
+	if err := secrets.done(); err != nil {
+		return config, err
 	}
 	return config, c.signalHosts.check(urls)
 }

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -188,6 +189,26 @@ func TestPagesOfPodsBehindTLS(t *testing.T) {
 	pda.Spec.Signals.Direct.BearerToken = ref("exporters", "key")
 	if _, err := configOf(pda, reader); err == nil || !strings.Contains(err.Error(), "the Secret default/exporters may not be sent to pods.default") {
 		t.Errorf("error = %v, want the exporters' Secret kept from the pods", err)
+	}
+}
+
+// A Secret that the resource names no longer is not kept: it may be large, and is nobody's any more.
+func TestSecretsNoLongerNamedAreDropped(t *testing.T) {
+	reader := &secretsReader{secrets: map[string]*corev1.Secret{}}
+	pda := example(func(p *v1alpha1.PDAutoscaler) {
+		p.Spec.Signals.Prometheus = &v1alpha1.PrometheusSignals{URL: "http://p", BearerToken: ref("", "token")}
+	})
+	c, svc := &Reconciler{live: reader}, &service{}
+	for n := range 5 { // as tools that name a Secret by its content do at each change
+		name := fmt.Sprintf("token-%d", n)
+		reader.secrets["default/"+name] = secret("default", name, "", map[string]string{"token": name})
+		pda.Spec.Signals.Prometheus.BearerToken.Name = name
+		if _, err := c.collectorConfig(t.Context(), &round{pda: pda, svc: svc, now: start}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, ok := svc.secrets.kept["token-4"]; !ok || len(svc.secrets.kept) != 1 {
+		t.Errorf("%d Secrets are kept, want only the one that is named", len(svc.secrets.kept))
 	}
 }
 
