@@ -3,6 +3,7 @@ package workload
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -102,6 +103,8 @@ func (w *Workload) readRivals(ctx context.Context, namespace string, now time.Ti
 		}
 	}
 	w.mu.Lock()
+	// Those of namespaces that nobody asks about any more, or that are gone, are not kept.
+	maps.DeleteFunc(w.rivals, func(_ string, r rivals) bool { return now.Sub(r.asked) >= rivalsAge })
 	w.rivals[namespace] = fresh
 	w.mu.Unlock()
 	return fresh, nil

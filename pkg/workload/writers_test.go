@@ -89,6 +89,19 @@ func TestRivals(t *testing.T) {
 	}
 }
 
+// Namespaces come and go; what was found in those that nobody asks about any more is not kept.
+func TestRivalsOfOtherNamespacesAreDropped(t *testing.T) {
+	w := dynamoPD(t).workload()
+	for n := range 5 {
+		if _, err := w.readRivals(t.Context(), fmt.Sprintf("preview-%d", n), now.Add(time.Duration(n)*rivalsAge)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(w.rivals) != 1 {
+		t.Errorf("the autoscalers of %d namespaces are kept, want those of the last", len(w.rivals))
+	}
+}
+
 // An HPA of an object that is scaled by reference is found whatever version it names.
 func TestWritersOfScales(t *testing.T) {
 	c := scales(t)
