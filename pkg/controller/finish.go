@@ -62,6 +62,10 @@ func (c *Reconciler) finish(ctx context.Context, request reconcile.Request, pda 
 	if r == nil || err != nil {
 		return reconcile.Result{}, err
 	}
+	if r.base.DeletionTimestamp == nil {
+		// It was deleted and made again, which the cache does not show yet.
+		return reconcile.Result{RequeueAfter: time.Second}, nil
+	}
 	log := ctrl.LoggerFrom(ctx)
 	step := c.lastStep(ctx, r)
 	if step.to > step.from {

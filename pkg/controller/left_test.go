@@ -7,6 +7,8 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
@@ -141,4 +143,38 @@ func TestDrainCalledOffInARoundThatFails(t *testing.T) {
 	w.wantWords("again", "prefill-2 label a=true")
 	w.rounds(1)
 	w.wantLog("prefill 2->1", "status", "finalizers []")
+}
+
+// A cache that still shows a resource on its way out, of which the API server has one of the same name that was made since:
+// that one is not being deleted, and nothing of it is ended.
+func TestMadeAgainBehindTheCache(t *testing.T) {
+	w := newWorld(t, example())
+	old := w.resource()
+	old.UID, old.Finalizers, old.DeletionTimestamp = "pda-0", []string{v1alpha1.MoveFinalizer}, new(metav1.NewTime(start))
+	w.controller.client = behind{w.api, old}
+	w.service.observe = errors.New("the API server is away")
+	result, err := w.controller.Reconcile(t.Context(), reconcile.Request{NamespacedName: w.key})
+	if err != nil || result.RequeueAfter == 0 {
+		t.Errorf("reconcile: %v, %v; want another round", result, err)
+	}
+	w.service.observe = nil
+	w.round()
+	w.wantLog()
+	if len(w.events) > 0 {
+		t.Errorf("something of it was ended: %q", w.events)
+	}
+	w.controller.client = w.api
+	w.round()
+	w.wantLog("status")
+}
+
+// behind is a cache that still shows another version of the resource.
+type behind struct {
+	client.Client
+	shown *v1alpha1.PDAutoscaler
+}
+
+func (b behind) Get(_ context.Context, _ client.ObjectKey, object client.Object, _ ...client.GetOption) error {
+	b.shown.DeepCopyInto(object.(*v1alpha1.PDAutoscaler))
+	return nil
 }
