@@ -70,7 +70,12 @@ func (c *Reconciler) finish(ctx context.Context, request reconcile.Request, pda 
 	step := c.lastStep(ctx, r)
 	if step.to > step.from {
 		// What was seen may be behind; see roomFor.
-		if held, err := c.workload.Confirm(ctx, r.target, r.now); err != nil || held > r.heldGPUs() {
+		held, err := c.workload.Confirm(ctx, r.target, r.now)
+		switch {
+		case err == nil && held <= r.heldGPUs():
+		case r.overdue():
+			step = ending{done: true, lost: true, why: fmt.Sprintf("its move was not ended, whether there is room for role %s is not known", step.role)}
+		default:
 			log.Info("the move of a deleted resource is not ended yet", "heldGPUs", held, "seenGPUs", r.heldGPUs(), "error", err)
 			return reconcile.Result{RequeueAfter: r.interval()}, nil
 		}

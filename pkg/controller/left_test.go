@@ -90,6 +90,10 @@ func TestDeletedResourceIsNotHeldForEver(t *testing.T) {
 			w.service.settle()
 			w.service.refuse[planner.Decode], w.service.refuse[planner.Prefill] = errors.New("denied"), errors.New("denied")
 		},
+		"more is held than is seen": func(w *world) {
+			w.service.settle()
+			w.service.hidden = 2
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := movingWorld(t)
