@@ -151,6 +151,7 @@ func (c *Reconciler) lastStep(ctx context.Context, r *round) ending {
 		move = moveOf(r.base.Status.Move)
 	}
 	r.target = workload.TargetOf(r.pda)
+	r.svc.aim(c, r)
 	seen, err := c.workload.Observe(ctx, r.target, r.now)
 	if err != nil {
 		r.unseen = unseen(r.target, err)

@@ -149,6 +149,25 @@ func TestDrainCalledOffInARoundThatFails(t *testing.T) {
 	w.wantLog("prefill 2->1", "status", "finalizers []")
 }
 
+// A controller that only ends the move of a deleted resource keeps nothing of its target either.
+func TestEndedMoveLeavesNothingBehind(t *testing.T) {
+	w := movingWorld(t)
+	w.rounds(1)
+	if err := w.api.Delete(t.Context(), w.resource()); err != nil {
+		t.Fatal(err)
+	}
+	w.restart()
+	for n := range 8 {
+		w.tick(n, 6)
+	}
+	if err := w.api.Get(t.Context(), w.key, &v1alpha1.PDAutoscaler{}); !apierrors.IsNotFound(err) {
+		t.Fatalf("the resource is still there: %v", err)
+	}
+	if len(w.service.forgotten) != 1 || w.service.forgotten[0].Group != "dynamo-pd" {
+		t.Errorf("what the workload remembers of its target was not dropped: %v", w.service.forgotten)
+	}
+}
+
 // A cache that still shows a resource on its way out, of which the API server has one of the same name that was made since:
 // that one is not being deleted, and nothing of it is ended.
 func TestMadeAgainBehindTheCache(t *testing.T) {
