@@ -151,6 +151,11 @@ func (c *Reconciler) lastStep(ctx context.Context, r *round) ending {
 		move = moveOf(r.base.Status.Move)
 	}
 	r.target = workload.TargetOf(r.pda)
+	if r.svc.target.Namespace != "" && r.svc.turns(r) {
+		// It was edited and deleted before a round saw either. What was begun is of the target before.
+		c.leave(ctx, r)
+		return ending{done: true, lost: move != nil, why: "the target was changed to " + r.target.String()}
+	}
 	r.svc.aim(c, r)
 	seen, err := c.workload.Observe(ctx, r.target, r.now)
 	if err != nil {
@@ -165,6 +170,8 @@ func (c *Reconciler) lastStep(ctx context.Context, r *round) ending {
 	switch {
 	case move == nil:
 		return ending{done: true, why: "no move was under way"}
+	case r.svc.group != "" && r.svc.group != seen.UID:
+		return ending{done: true, lost: true, why: "the target was deleted and made again"}
 	case !r.auto():
 		return ending{done: true, why: fmt.Sprintf("in mode %s nothing is written", r.pda.Spec.Mode)}
 	case pausedBy(r.pda) != "":

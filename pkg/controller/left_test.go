@@ -149,6 +149,64 @@ func TestDrainCalledOffInARoundThatFails(t *testing.T) {
 	w.wantLog("prefill 2->1", "status", "finalizers []")
 }
 
+// The resource is pointed at another group and deleted before a round saw either: the move was of the first group, and the
+// counts of the other are not its business.
+func TestTargetChangedAndDeletedInMidMove(t *testing.T) {
+	w := movingWorld(t)
+	other := newService(w)
+	other.shrink(planner.Prefill, 1)
+	other.settle() // as the first group is when its donor has gone down
+	w.controller.workload = twoGroups{w.service, other}
+	w.rounds(2)
+	if w.resource().Status.Move == nil {
+		t.Fatal("no move is under way: the test has no subject")
+	}
+	w.service.settle()
+	w.edit(func(p *v1alpha1.PDAutoscaler) { p.Spec.Target.Name = "another" })
+	if err := w.api.Delete(t.Context(), w.resource()); err != nil {
+		t.Fatal(err)
+	}
+	w.log = nil
+	w.tick(1, 6)
+	w.wantLog("finalizers []")
+	if w.countEvents("Warning MoveFailed: the resource is deleted: ") != 1 {
+		t.Errorf("nobody is told what was left: %q", w.events)
+	}
+}
+
+// The same where a group of the same name was made in the place of the first.
+func TestTargetMadeAgainAndDeletedInMidMove(t *testing.T) {
+	w := movingWorld(t)
+	w.rounds(2)
+	if w.resource().Status.Move == nil {
+		t.Fatal("no move is under way: the test has no subject")
+	}
+	w.service.settle()
+	w.service.uid = "group-2"
+	if err := w.api.Delete(t.Context(), w.resource()); err != nil {
+		t.Fatal(err)
+	}
+	w.log = nil
+	w.tick(1, 6)
+	w.wantLog("finalizers []")
+}
+
+// The resource is pointed at another group in the middle of a drain: the replicas of the first are told that they stay.
+func TestTargetChangedAndDeletedInMidDrain(t *testing.T) {
+	w := newWorld(t, example(hook(byLabel("a", ""))))
+	w.controller.workload = twoGroups{w.service, newService(w)}
+	w.service.pools[planner.Prefill].Replicas[1].Name = "told"
+	w.decide = scaleTo(1, 1)
+	w.rounds(1)
+	w.wantWords("at first", "told label a=true")
+	w.edit(func(p *v1alpha1.PDAutoscaler) { p.Spec.Target.Name = "another" })
+	if err := w.api.Delete(t.Context(), w.resource()); err != nil {
+		t.Fatal(err)
+	}
+	w.tick(1, 12)
+	w.wantWords("after the end")
+}
+
 // A controller that only ends the move of a deleted resource keeps nothing of its target either.
 func TestEndedMoveLeavesNothingBehind(t *testing.T) {
 	w := movingWorld(t)
