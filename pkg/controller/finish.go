@@ -96,6 +96,9 @@ func (c *Reconciler) finish(ctx context.Context, request reconcile.Request, pda 
 		return reconcile.Result{RequeueAfter: r.interval()}, nil
 	}
 	r.foreign = ""
+	if r.hookError != nil { // there is no round after this one that would say it
+		c.event(r, corev1.EventTypeWarning, string(ReasonDrainHookFailed), "Decide", r.hookError.Error())
+	}
 	if step.lost {
 		c.event(r, corev1.EventTypeWarning, "MoveFailed", "Move", "the resource is deleted: "+step.why)
 	} else {

@@ -130,6 +130,27 @@ func TestDeletedResourceIsNotHeldForEver(t *testing.T) {
 	}
 }
 
+// A deleted resource whose replicas cannot be told that they stay is let go in the end, and says what it left.
+func TestDeletedResourceSaysWhatItCouldNotTell(t *testing.T) {
+	w := newWorld(t, example(hook(byLabel("a", ""))))
+	w.clock.SetTime(time.Now().UTC()) // the API server's clock sets the time of deletion
+	w.decide = scaleTo(1, 1)
+	w.rounds(1)
+	w.service.refuseDrain = errors.New("no route")
+	if err := w.api.Delete(t.Context(), w.resource()); err != nil {
+		t.Fatal(err)
+	}
+	w.rounds(2)
+	w.pass(w.resource().Spec.Rebalance.DrainTimeout.Duration)
+	w.tick(0, 12)
+	if err := w.api.Get(t.Context(), w.key, &v1alpha1.PDAutoscaler{}); !apierrors.IsNotFound(err) {
+		t.Fatalf("it is still there: %v", err)
+	}
+	if n := w.countEvents("Warning DrainHookFailed: no route"); n != 1 {
+		t.Errorf("nobody says that a replica was left so: %q", w.events)
+	}
+}
+
 // A drain that was called off is over, also where the round that called it off
 // could not be recorded: one of the same replica that begins later has its whole time.
 func TestDrainCalledOffInARoundThatFails(t *testing.T) {
