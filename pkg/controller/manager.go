@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	controllerruntime "sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -210,14 +211,20 @@ func (o Options) addTo(mgr manager.Manager) error {
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("pdautoscaler").
-		// A status of our own making is no reason for a round; the interval is.
-		For(&v1alpha1.PDAutoscaler{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		For(&v1alpha1.PDAutoscaler{}, builder.WithPredicates(edited)).
 		WithOptions(controllerruntime.Options{
 			MaxConcurrentReconciles: orDefault(o.Concurrency, DefaultConcurrency),
 			SkipNameValidation:      new(true), // tests run two managers in one process
 		}).
 		Complete(c)
 }
+
+// edited are the changes of a resource that are a reason for a round. A status of
+// our own making is none; the interval is. A resource that was deleted and made
+// again while the watch was cut off is seen as one that changed.
+var edited = predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.Funcs{
+	UpdateFunc: func(e event.UpdateEvent) bool { return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() },
+})
 
 // fillCaches makes the manager wait for what every round lists, or the first
 // rounds would spend their deadline on it. Nodes are not among it: whether they

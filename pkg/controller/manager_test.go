@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
 )
 
 func TestOptionsAreChecked(t *testing.T) {
@@ -54,5 +57,24 @@ func TestDeadline(t *testing.T) {
 	}
 	if gracePeriod <= longestDeadline {
 		t.Error("a stopping manager does not wait for a round that has begun")
+	}
+}
+
+// What a person did is a reason for a round, and what the controller wrote is not.
+func TestEdited(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(*v1alpha1.PDAutoscaler)
+		want   bool
+	}{
+		"a status":                      {func(p *v1alpha1.PDAutoscaler) { p.Status.Message, p.ResourceVersion = "new", "2" }, false},
+		"a spec":                        {func(p *v1alpha1.PDAutoscaler) { p.Generation++ }, true},
+		"a pause":                       {func(p *v1alpha1.PDAutoscaler) { p.Annotations = map[string]string{v1alpha1.PausedAnnotation: ""} }, true},
+		"made again behind a cut watch": {func(p *v1alpha1.PDAutoscaler) { p.UID = "pda-2" }, true},
+	} {
+		was, is := example(), example()
+		tc.change(is)
+		if got := edited.Update(event.UpdateEvent{ObjectOld: was, ObjectNew: is}); got != tc.want {
+			t.Errorf("%s: a round is due at once: %v, want %v", name, got, tc.want)
+		}
 	}
 }
