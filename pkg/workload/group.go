@@ -106,10 +106,12 @@ func (w *Workload) readGroup(ctx context.Context, t Target, now time.Time) (*gro
 }
 
 // missesKind reports whether an API server's "not found" is about the kind and
-// not about one object: it then names no object.
+// not about one object: it then names no object. A path that is not served is
+// answered in plain text, into which the client itself puts the name asked for.
 func missesKind(err error) bool {
 	var status apierrors.APIStatus
-	return errors.As(err, &status) && (status.Status().Details == nil || status.Status().Details.Name == "")
+	return errors.As(err, &status) &&
+		(status.Status().Details == nil || status.Status().Details.Name == "" || apierrors.IsUnexpectedServerError(err))
 }
 
 // groupOf takes a group as the API server has it.
