@@ -63,11 +63,11 @@ walk:
 		owner.SetGroupVersionKind(schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind))
 		err := w.live.Get(ctx, client.ObjectKey{Namespace: pod.Namespace, Name: ref.Name}, owner)
 		switch {
-		case apierrors.IsNotFound(err), err == nil && owner.UID != ref.UID:
-			return orphaned, nil // not remembered: such a pod is gone soon
-		case apierrors.IsForbidden(err), meta.IsNoMatchError(err):
+		case apierrors.IsForbidden(err), meta.IsNoMatchError(err), apierrors.IsNotFound(err) && missesKind(err):
 			answer, passed = unread, append(passed, ref.UID)
 			break walk
+		case apierrors.IsNotFound(err), err == nil && owner.UID != ref.UID:
+			return orphaned, nil // not remembered: such a pod is gone soon
 		case err != nil:
 			return foreign, fmt.Errorf("read the owner of pod %s/%s, %s %s: %w", pod.Namespace, pod.Name, ref.Kind, ref.Name, err)
 		}

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
 
 // unserved is a client whose mapper still knows the kinds of RBG, of an API
@@ -51,5 +53,25 @@ func TestMissesKind(t *testing.T) {
 				t.Errorf("it misses the kind: %v, want %v: %#v", got, tc.want, err)
 			}
 		})
+	}
+}
+
+// An owner's reference may name a version that is served no more, while a mapper
+// still knows it: nothing is then known of the owner, and it need not be gone.
+func TestOwnersOfAVersionThatIsNoLongerServed(t *testing.T) {
+	c := dynamoPD(t)
+	c.pod("prefill", "dynamo-pd-prefill-0")
+	none := unserved(t, "text/plain; charset=utf-8", "404 page not found\n")
+	api := interceptor.NewClient(c.client().(client.WithWatch), interceptor.Funcs{
+		Get: func(ctx context.Context, through client.WithWatch, key client.ObjectKey, into client.Object, options ...client.GetOption) error {
+			if into.GetObjectKind().GroupVersionKind().Kind == roleInstanceKind {
+				return none.Get(ctx, key, into, options...)
+			}
+			return through.Get(ctx, key, into, options...)
+		},
+	})
+	o, err := New(api, api, WithDiscovery(discovery(c.versions))).Observe(t.Context(), target, now)
+	if want := "2 x 2: prefill-0=ready/2"; err != nil || brief(o.Prefill) != want {
+		t.Errorf("prefill %s, %v; want %s", brief(o.Prefill), err, want)
 	}
 }
