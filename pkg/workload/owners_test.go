@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
@@ -181,6 +182,27 @@ func TestRollout(t *testing.T) {
 		c.carrier("prefill", status)
 		if got := c.observe().Prefill.Rollout; got != want {
 			t.Errorf("status %s: rollout %v, want %v", status, got, want)
+		}
+	}
+}
+
+// Kinds that leave a count of 0 out say with its absence that none is updated yet:
+// a quota may keep the first replica of a new template from being made for ever.
+func TestRolloutThatHasNotComeToAnyReplica(t *testing.T) {
+	for name, tc := range map[string]struct {
+		status map[string]any
+		want   bool
+	}{
+		"no replica":  {map[string]any{}, false},
+		"all updated": {map[string]any{"replicas": int64(2), "updatedReplicas": int64(2)}, false},
+		"none so far": {map[string]any{"replicas": int64(2)}, true},
+	} {
+		c := scales(t)
+		for _, o := range c.objects[:2] {
+			o.(*unstructured.Unstructured).Object["status"] = tc.status
+		}
+		if o := c.observeScales(byReference); o.Prefill.Rollout != tc.want || o.Decode.Rollout != tc.want {
+			t.Errorf("%s: rollout of a Deployment %v and of a LeaderWorkerSet %v, want %v", name, o.Prefill.Rollout, o.Decode.Rollout, tc.want)
 		}
 	}
 }

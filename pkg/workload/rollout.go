@@ -15,6 +15,7 @@ import (
 // carrier is the workload object that carries a role's pods: a RoleInstanceSet,
 // StatefulSet, Deployment or LeaderWorkerSet. They share these fields.
 type carrier struct {
+	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
 
 	Spec struct {
@@ -67,5 +68,16 @@ func (c *carrier) rollingOut() bool {
 	if c.Status.UpdateRevision != "" && c.Status.CurrentRevision != "" && c.Status.UpdateRevision != c.Status.CurrentRevision {
 		return true
 	}
-	return c.Status.UpdatedReplicas != nil && *c.Status.UpdatedReplicas < c.Status.Replicas
+	if c.Status.UpdatedReplicas != nil {
+		return *c.Status.UpdatedReplicas < c.Status.Replicas
+	}
+	return c.leavesZeroOut() && c.Status.Replicas > 0
+}
+
+// leavesZeroOut reports whether the kind, which has no revisions in its status,
+// says by no count of updated replicas that none is: a new template of which no
+// pod could be made yet. Of other kinds nothing is known without the count.
+func (c *carrier) leavesZeroOut() bool {
+	kind := c.GroupVersionKind().GroupKind()
+	return kind == deploymentKind || kind == lwsKind
 }
