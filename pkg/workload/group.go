@@ -180,9 +180,16 @@ func (g *group) workloadKind(r *role) schema.GroupVersionKind {
 }
 
 // stateless reports whether the role's replicas have no identity, so that any
-// of them may go first.
+// of them may go first. The annotation is RBG's own workloads' only: a StatefulSet
+// takes the highest ordinal whatever it says.
 func (g *group) stateless(r *role) bool {
-	return r.Annotations[instancePatternAnnotation] == "Stateless" || g.workloadKind(r).GroupKind() == deploymentKind
+	switch g.workloadKind(r).GroupKind() {
+	case deploymentKind:
+		return true
+	case statefulSetKind, lwsKind:
+		return false
+	}
+	return r.Annotations[instancePatternAnnotation] == "Stateless"
 }
 
 // workloadName is the name that RBG gives to the workload of a role.

@@ -95,6 +95,11 @@ func TestReplicas(t *testing.T) {
 			c.pod("prefill", "dynamo-pd-prefill-mid", age(time.Hour))
 			c.pod("prefill", "dynamo-pd-prefill-bad", age(3*time.Hour), notReady)
 		}, "2 x 2: prefill-old=ready/2 prefill-mid=ready/2 prefill-new=ready/2 prefill-bad=starting/2"},
+		"stateless in name, with a StatefulSet": {func(c *cluster) {
+			c.role("prefill", `annotations: {rbg.workloads.x-k8s.io/role-instance-pattern: Stateless, rbg.workloads.x-k8s.io/role-workload-type: apps/v1/StatefulSet}`)
+			c.pod("prefill", "dynamo-pd-prefill-1", age(2*time.Hour))
+			c.pod("prefill", "dynamo-pd-prefill-0", age(time.Minute), notReady)
+		}, "2 x 2: prefill-0=starting/2 prefill-1=ready/2"},
 		"finished pods hold nothing": {func(c *cluster) {
 			c.pod("prefill", "dynamo-pd-prefill-0", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })
 			c.pod("prefill", "dynamo-pd-prefill-1", func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded })
