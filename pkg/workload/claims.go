@@ -35,6 +35,7 @@ type claimTemplate struct {
 						DeviceClassName string `json:"deviceClassName"`
 						AllocationMode  string `json:"allocationMode"`
 						Count           *int64 `json:"count"`
+						AdminAccess     bool   `json:"adminAccess"`
 					} `json:"exactly"`
 					FirstAvailable []map[string]any `json:"firstAvailable"`
 				} `json:"requests"`
@@ -51,6 +52,7 @@ func (t *claimTemplate) gpus() (int, error) {
 		case len(r.FirstAvailable) > 0:
 			return 0, fmt.Errorf("its request %q leaves a choice of devices", r.Name)
 		case r.Exactly == nil || r.Exactly.DeviceClassName != gpuDeviceClass:
+		case r.Exactly.AdminAccess: // it looks at devices and takes none
 		case r.Exactly.AllocationMode != "" && r.Exactly.AllocationMode != "ExactCount":
 			return 0, fmt.Errorf("its request %q is for mode %s", r.Name, r.Exactly.AllocationMode)
 		case r.Exactly.Count == nil:
