@@ -216,7 +216,7 @@ func (w *Workload) seeScales(ctx context.Context, t Target, state *state, now ti
 	sortMembers(s.members)
 	nothing := func(*roleView) string { return "" }
 	s.held, s.heldUp = nothing, nothing
-	s.writer = func(v *roleView) string { return writers.ofScale(t, t.Scales[v.planner]) }
+	s.writer = func(v *roleView) string { return writers.ofScale(t, objects[v.planner]) }
 	return s, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -179,12 +180,38 @@ func (f *writers) ofRole(t Target, g *group, r *role, a *adapter) string {
 	})
 }
 
-// ofScale is the same for an object that is scaled by reference.
-func (f *writers) ofScale(t Target, ref ScaleRef) string {
-	if what := f.scaling([]ScaleRef{ref}); what != "" {
+// ofScale is the same for an object that is scaled by reference. One that a group
+// made for a role, its adapter or its workload, is written by whoever scales that
+// role of the group, who sees the reference in turn; see ofRole.
+func (f *writers) ofScale(t Target, s *scaled) string {
+	if what := f.scaling([]ScaleRef{s.ref}); what != "" {
 		return what
 	}
-	return f.otherPDA(t, func(other *v1alpha1.PDAutoscaler) bool { return scalesOf(other, ref) })
+	for i := range f.groups {
+		if g := &f.groups[i]; s.madeBy(g.group, g.roles...) {
+			return g.what
+		}
+	}
+	return f.otherPDA(t, func(other *v1alpha1.PDAutoscaler) bool {
+		roles := &other.Spec.Roles
+		return scalesOf(other, s.ref) || s.madeBy(other.Spec.Target.Name, roles.Prefill.Name, roles.Decode.Name)
+	})
+}
+
+// madeBy reports whether a RoleBasedGroup of that name made the object for one of
+// the roles, or for any where none is named.
+func (s *scaled) madeBy(name string, roles ...string) bool {
+	if !slices.ContainsFunc(s.object.GetOwnerReferences(), func(ref metav1.OwnerReference) bool {
+		kind := schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind).GroupKind()
+		return kind == schema.GroupKind{Group: rbgGroup, Kind: groupKind} && ref.Name == name
+	}) {
+		return false
+	}
+	g := &group{}
+	g.Name = name
+	return len(roles) == 0 || slices.ContainsFunc(roles, func(role string) bool {
+		return s.ref.Name == g.adapterName(role) || s.ref.Name == g.workloadName(role)
+	})
 }
 
 func (f *writers) scaling(objects []ScaleRef) string {

@@ -6,9 +6,12 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pdautoscaler/pdautoscaler/pkg/api/v1alpha1"
+	"github.com/pdautoscaler/pdautoscaler/pkg/planner"
 )
 
 // hpa keeps a HorizontalPodAutoscaler of some object.
@@ -121,6 +124,45 @@ func TestWritersOfScales(t *testing.T) {
 	self.Autoscaler = "self"
 	if o := c.observeScales(self); o.Decode.Writer != "PDAutoscaler default/other" {
 		t.Errorf("writer %q", o.Decode.Writer)
+	}
+}
+
+// Whoever scales a group scales the objects that the group makes of its roles:
+// one who names such an object must see that, as the other sees it the other way.
+func TestGroupWritersOfScales(t *testing.T) {
+	group := func(name string) client.Object {
+		pda := &v1alpha1.PDAutoscaler{
+			ObjectMeta: metav1.ObjectMeta{Name: "other", Namespace: "default", UID: "other", CreationTimestamp: metav1.NewTime(now.Add(-time.Hour))},
+			Spec:       v1alpha1.PDAutoscalerSpec{Mode: v1alpha1.ModeAuto, Target: v1alpha1.TargetReference{Name: name}},
+		}
+		pda.Default()
+		return pda
+	}
+	for name, tc := range map[string]struct {
+		other           client.Object
+		prefill, decode string
+	}{
+		"of the group":     {group("dynamo-pd"), "PDAutoscaler default/other", ""},
+		"of another group": {group("dynamo"), "", ""},
+		"RBG's planner": {&unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": autoScalerKind.GroupVersion().String(), "kind": autoScalerKind.Kind, "metadata": map[string]any{"name": "dynamo-pd", "namespace": "default"},
+		}}, "AutoScaler default/dynamo-pd", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := scales(t)
+			c.objects = append(c.objects, tc.other)
+			c.adapter("prefill", phaseBound, 2)
+			c.owns(roleSetGVK, "dynamo-pd-decode", "by-hand") // named alike, and of no group
+			self := byReference
+			self.Autoscaler = "self"
+			self.Scales = map[planner.Role]ScaleRef{
+				prefill: {modern.adapter().GroupVersion().String(), adapterKind, "dynamo-pd-prefill"},
+				decode:  {roleSetGVK.GroupVersion().String(), roleSetGVK.Kind, "dynamo-pd-decode"},
+			}
+			if o := c.observeScales(self); o.Prefill.Writer != tc.prefill || o.Decode.Writer != tc.decode {
+				t.Errorf("writers %q and %q, want %q and %q", o.Prefill.Writer, o.Decode.Writer, tc.prefill, tc.decode)
+			}
+		})
 	}
 }
 
