@@ -17,14 +17,17 @@ import (
 type belonging int
 
 const (
-	// ours: the chain of controllers ends at the scaled object. Where an owner may
-	// not be read (no permission, a kind that is not served) labels are believed.
+	// ours: the chain of controllers ends at the scaled object.
 	ours belonging = iota
 	// orphaned: an owner in the chain is gone or was replaced by another of the
 	// same name, so the garbage collector will take the pod.
 	orphaned
 	// foreign: the chain ends elsewhere, or the pod has no controller at all.
 	foreign
+	// hidden: an owner may not be read (no permission, a kind that is not served),
+	// and labels are believed. It is remembered as that only, since what labels say
+	// may change: a new object has no selector yet.
+	hidden
 )
 
 // maxOwners bounds the chain: Pod, StatefulSet, Pod (of a LeaderWorkerSet's
@@ -64,7 +67,7 @@ walk:
 		err := w.live.Get(ctx, client.ObjectKey{Namespace: pod.Namespace, Name: ref.Name}, owner)
 		switch {
 		case apierrors.IsForbidden(err), meta.IsNoMatchError(err), apierrors.IsNotFound(err) && missesKind(err):
-			answer, passed = unread, append(passed, ref.UID)
+			answer, passed = hidden, append(passed, ref.UID)
 			break walk
 		case apierrors.IsNotFound(err), err == nil && owner.UID != ref.UID:
 			return orphaned, nil // not remembered: such a pod is gone soon
@@ -76,6 +79,9 @@ walk:
 	}
 	for _, uid := range passed {
 		next[uid] = answer
+	}
+	if answer == hidden {
+		answer = unread
 	}
 	return answer, nil
 }

@@ -241,3 +241,27 @@ func TestConfirm(t *testing.T) {
 	})
 	check("a pod whose owner is gone", 8)
 }
+
+// What is believed where an owner may not be read depends on whether there is a
+// selector, which a new object gets a moment later: it is not remembered.
+func TestOwnersThatMayNotBeReadUntilThereIsASelector(t *testing.T) {
+	c := scales(t)
+	c.forbidden["StatefulSet"] = true
+	for index := range 3 {
+		c.decodePod(0, index)
+	}
+	status := c.objects[1].(*unstructured.Unstructured).Object["status"].(map[string]any)
+	selector := status["selector"]
+	delete(status, "selector")
+	w := c.workload()
+	if _, err := w.Observe(t.Context(), byReference, now); err != nil {
+		t.Fatal(err)
+	}
+	status["selector"] = selector
+	api := c.client()
+	w.reader, w.live, w.writer = api, api, api
+	o, err := w.Observe(t.Context(), byReference, now)
+	if want := "1 x 8: vllm-decode-0=ready/8"; err != nil || brief(o.Decode) != want {
+		t.Errorf("decode %s, %v; want %s", brief(o.Decode), err, want)
+	}
+}
