@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	certutil "k8s.io/client-go/util/cert"
 )
@@ -40,8 +41,11 @@ func checkCertDir(flag, dir string) error {
 
 // dirTLS serves what a directory holds at the time of each connection, so that a
 // renewed certificate needs no restart. Where the directory has a ca.crt, a
-// client must show a certificate that it signed.
+// client must show a certificate that it signed. One that was there and is gone
+// may be in the middle of being replaced: until it is back nobody is answered,
+// for otherwise everybody would be.
 func dirTLS(dir string) (*tls.Config, error) {
+	var known atomic.Bool // whose clients are answered was said once
 	load := func() (*tls.Config, error) {
 		pair, err := tls.LoadX509KeyPair(filepath.Join(dir, certFile), filepath.Join(dir, keyFile))
 		if err != nil {
@@ -49,7 +53,7 @@ func dirTLS(dir string) (*tls.Config, error) {
 		}
 		c := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"}}
 		ca, err := os.ReadFile(filepath.Join(dir, caFile))
-		if errors.Is(err, os.ErrNotExist) {
+		if errors.Is(err, os.ErrNotExist) && !known.Load() {
 			return c, nil
 		}
 		if err != nil {
@@ -59,6 +63,7 @@ func dirTLS(dir string) (*tls.Config, error) {
 		if !c.ClientCAs.AppendCertsFromPEM(ca) {
 			return nil, fmt.Errorf("%s holds no certificate in PEM", filepath.Join(dir, caFile))
 		}
+		known.Store(true)
 		return c, nil
 	}
 	first, err := load()

@@ -350,6 +350,18 @@ func TestKEDATLS(t *testing.T) {
 	if err := ask(credentials.NewTLS(mutual)); err != nil {
 		t.Errorf("a client with its certificate: %v", err)
 	}
+
+	// Whoever replaces the file may take it away first.
+	if err := os.Remove(filepath.Join(dir, caFile)); err != nil {
+		t.Fatal(err)
+	}
+	if err := ask(credentials.NewTLS(trust(serverCert))); err == nil {
+		t.Error("a client without a certificate was answered while the ca.crt was away")
+	}
+	write(t, filepath.Join(dir, caFile), clientCert)
+	if err := ask(credentials.NewTLS(mutual)); err != nil {
+		t.Errorf("a client with its certificate, after the ca.crt came back: %v", err)
+	}
 }
 
 // The sample's trigger is one that is understood.
