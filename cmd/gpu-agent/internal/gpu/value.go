@@ -32,8 +32,11 @@ type Value struct {
 }
 
 // DCGM's blanks: these values and the next three above them mean "none", "not
-// found", "not supported" and "not permitted".
+// found", "not supported" and "not permitted". A field whose value was of 32 bits
+// before it was widened has the blanks of that type, of which only these four are
+// none: a counter of energy or bytes passes beyond them.
 const (
+	blankInt32  int64   = 0x7ffffff0
 	blankInt64  int64   = 0x7ffffffffffffff0
 	blankDouble float64 = 1 << 47
 )
@@ -83,6 +86,9 @@ func (v Value) Number(f Field, now time.Time, maxAge time.Duration) (float64, Wh
 	case TypeInt64:
 		if v.Int >= blankInt64 {
 			return 0, whyOfBlank[min(v.Int-blankInt64, 3)]
+		}
+		if above := v.Int - blankInt32; above >= 0 && above < int64(len(whyOfBlank)) {
+			return 0, whyOfBlank[above]
 		}
 		number = float64(v.Int)
 	case TypeDouble:
