@@ -74,7 +74,7 @@ func (m *Metrics) observe(r *round) {
 			rd := roleDecision(d, role)
 			desired = new(float64(rd.To))
 			if rd.Demand.Known {
-				load, demand = &rd.Load, &rd.Demand.RequestsPerSecond
+				load, demand = knownLoad(rd), &rd.Demand.RequestsPerSecond
 			}
 			if ms := r.queueMilliseconds(role); ms != nil {
 				queue = new(float64(*ms) / 1000)

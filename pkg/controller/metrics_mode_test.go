@@ -58,6 +58,30 @@ func TestModeMetricsWithoutDecision(t *testing.T) {
 	}
 }
 
+// A load is a share of ready replicas: while there are none it is not known, and
+// not the zero of an idle role, by which an HPA would go down.
+func TestLoadOfNoReadyReplica(t *testing.T) {
+	for name, tc := range map[string]struct {
+		ready int
+		known bool
+	}{"ready": {2, true}, "none is ready": {0, false}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, example(offered))
+			w.decide = func(in planner.Input) (planner.Decision, planner.Memory) {
+				d, m := scaleTo(2, 1)(in)
+				d.Prefill.Demand, d.Prefill.Ready = planner.Demand{Known: true, RequestsPerSecond: 4}, tc.ready
+				return d, m
+			}
+			if got := w.round().Status.Roles.Prefill.LoadPercent; (got != nil) != tc.known {
+				t.Errorf("the load is %v, known %t is wanted", got, tc.known)
+			}
+			if _, got := w.values()[`role_load{role="prefill"}`]; got != tc.known {
+				t.Errorf("a series of the load: %t, want %t", got, tc.known)
+			}
+		})
+	}
+}
+
 // A queue is as long as the ready replicas need for it.
 func TestQueue(t *testing.T) {
 	for name, tc := range map[string]struct {

@@ -92,8 +92,8 @@ func (r *round) shownRole(role planner.Role) live.Role {
 	if r.did.roles[role] {
 		out.Desired = rd.To
 	}
-	if rd.Demand.Known && rd.Ready > 0 {
-		out.Load = new(rd.Load)
+	if load := knownLoad(rd); load != nil {
+		out.Load = new(*load)
 	}
 	if ms := r.queueMilliseconds(role); ms != nil {
 		out.QueueSeconds = new((time.Duration(*ms) * time.Millisecond).Seconds())

@@ -118,14 +118,26 @@ func (r *round) roleStatus(role planner.Role, was v1alpha1.RoleStatus) v1alpha1.
 		}
 		s.Wall, s.Tried = string(rd.Wall), tried(rd)
 		s.LoadPercent, s.DemandMilliRequestsPerSecond = nil, nil
+		if load := knownLoad(rd); load != nil {
+			s.LoadPercent = new(int32(math.Round(min(*load*100, math.MaxInt32))))
+		}
 		if rd.Demand.Known {
-			s.LoadPercent = new(int32(math.Round(min(rd.Load*100, math.MaxInt32))))
 			s.DemandMilliRequestsPerSecond = new(rounded(rd.Demand.RequestsPerSecond * 1000))
 		}
 		s.QueueMilliseconds = r.queueMilliseconds(role)
 	}
 	s.Replicas = fmt.Sprintf("%d/%d", s.Ready, s.Desired)
 	return s
+}
+
+// knownLoad is the share of a role's ready replicas that the demand takes, nil
+// where it is not known. Of none there is no share: zero would say that the role
+// is idle while nothing serves, and an HPA on it would go down.
+func knownLoad(rd *planner.RoleDecision) *float64 {
+	if !rd.Demand.Known || rd.Ready <= 0 {
+		return nil
+	}
+	return &rd.Load
 }
 
 // Limits that the CRD sets to what was tried.

@@ -49,7 +49,7 @@ func TestLoadsAreWrittenAtTheirPace(t *testing.T) {
 	load := 0.5
 	w.decide = func(in planner.Input) (planner.Decision, planner.Memory) {
 		d, m := scaleTo(2, 1)(in)
-		d.Prefill.Load, d.Prefill.Demand = load, planner.Demand{Known: true, RequestsPerSecond: 2}
+		d.Prefill.Load, d.Prefill.Ready, d.Prefill.Demand = load, 2, planner.Demand{Known: true, RequestsPerSecond: 2}
 		return d, m
 	}
 	w.rounds(1)
