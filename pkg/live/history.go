@@ -21,8 +21,8 @@ type sample struct {
 
 type roleSample struct {
 	seen                                  bool
-	desired, ready, starting, terminating int16
-	readyGPUs, startingGPUs, drainingGPUs int16
+	desired, ready, starting, terminating int32
+	readyGPUs, startingGPUs, drainingGPUs int32 // a budget may be of more GPUs than 16 bits count
 	load, waiting                         float32
 }
 
@@ -58,7 +58,8 @@ func orNaN(v *float64) float32 {
 	return float32(*v)
 }
 
-func small(n int) int16 { return int16(min(max(n, 0), math.MaxInt16)) }
+// small keeps room for sums of a few.
+func small(n int) int32 { return int32(min(max(n, 0), math.MaxInt32/8)) }
 
 // last keeps the newest of a bounded number of things, oldest first.
 type last[T any] struct {

@@ -53,6 +53,21 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	}
 }
 
+// A service may hold all the GPUs that a budget can be of.
+func TestManyGPUsAreDrawn(t *testing.T) {
+	b := NewBoard()
+	r := roundOf(0, 2, 2, planner.ReasonObjective)
+	r.Prefill.ReadyGPUs, r.Decode.ReadyGPUs, r.Decode.StartingGPUs = 50_000, 30_000, 20_000
+	b.Add(r)
+	v, _ := b.one("team", "qwen")
+	want := [4]float64{50_000, 50_000, 80_000, 100_000}
+	for i, edge := range newLine(&v).stack() {
+		if got := edge[0].V; got != want[i] {
+			t.Errorf("edge %d is at %v GPUs, want %v", i, got, want[i])
+		}
+	}
+}
+
 // A reason that comes and goes is told once between two changes, and each change is told.
 func TestWhatIsTold(t *testing.T) {
 	b := NewBoard()

@@ -97,7 +97,7 @@ func (l *line) replicas() chart.Panel {
 
 // stack are the upper edges of the GPUs that replicas hold: prefill's that serve, all of prefill's, decode's that serve, all.
 func (l *line) stack() [4][]chart.At {
-	edge := func(of func(p, d *roleSample) int16) []chart.At {
+	edge := func(of func(p, d *roleSample) int32) []chart.At {
 		return l.series(func(s *sample) float64 {
 			if !s.prefill.seen || !s.decode.seen {
 				return math.NaN()
@@ -105,10 +105,10 @@ func (l *line) stack() [4][]chart.At {
 			return float64(of(&s.prefill, &s.decode))
 		})
 	}
-	held := func(r *roleSample) int16 { return r.readyGPUs + r.startingGPUs + r.drainingGPUs }
+	held := func(r *roleSample) int32 { return r.readyGPUs + r.startingGPUs + r.drainingGPUs }
 	return [4][]chart.At{
-		edge(func(p, _ *roleSample) int16 { return p.readyGPUs }), edge(func(p, _ *roleSample) int16 { return held(p) }),
-		edge(func(p, d *roleSample) int16 { return held(p) + d.readyGPUs }), edge(func(p, d *roleSample) int16 { return held(p) + held(d) }),
+		edge(func(p, _ *roleSample) int32 { return p.readyGPUs }), edge(func(p, _ *roleSample) int32 { return held(p) }),
+		edge(func(p, d *roleSample) int32 { return held(p) + d.readyGPUs }), edge(func(p, d *roleSample) int32 { return held(p) + held(d) }),
 	}
 }
 
