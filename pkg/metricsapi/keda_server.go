@@ -64,9 +64,17 @@ func (o ScalerOptions) Check() error {
 	return nil
 }
 
+// helloWithin is how long a peer may take to say who it is. A server that stops
+// waits for it as long, and with it the lease for the next leader: gRPC's own two
+// minutes are longer than a manager waits.
+const helloWithin = 5 * time.Second
+
 func (o ScalerOptions) transport() ([]grpc.ServerOption, error) {
 	// A stream lives as long as its ScaledObject; a peer that is gone is noticed.
-	options := []grpc.ServerOption{grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second})}
+	options := []grpc.ServerOption{
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+		grpc.ConnectionTimeout(helloWithin),
+	}
 	if o.CertDir == "" {
 		return options, nil
 	}

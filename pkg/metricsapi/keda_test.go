@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -361,6 +362,36 @@ func TestKEDATLS(t *testing.T) {
 	write(t, filepath.Join(dir, caFile), clientCert)
 	if err := ask(credentials.NewTLS(mutual)); err != nil {
 		t.Errorf("a client with its certificate, after the ca.crt came back: %v", err)
+	}
+}
+
+// Whoever connects and says nothing does not keep the server from stopping for
+// longer than a manager waits.
+func TestKEDAStopsBesideASilentPeer(t *testing.T) {
+	server, err := NewScalerServer(ScalerOptions{Address: "127.0.0.1:0"}, newKEDAWorld(t, plan()).plans)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- server.Start(ctx) }()
+	silent, err := net.Dial("tcp", server.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	// The server takes connections in order: once one after it is answered, the silent one is taken as well.
+	if _, err := dial(t, server.Addr().String(), insecure.NewCredentials()).IsActive(t.Context(), ref(nil)); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(4 * helloWithin):
+		t.Errorf("the server still waits %s after it was to stop", 4*helloWithin)
 	}
 }
 
