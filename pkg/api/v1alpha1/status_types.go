@@ -133,7 +133,7 @@ type RoleStatus struct {
 	Waiting string `json:"waiting,omitempty"`
 	// loadPercent is the share of the ready replicas' capacity that the demand
 	// takes: compute for prefill, memory bandwidth for decode. It is left out
-	// while the demand is unknown.
+	// while the demand is unknown or no replica is ready.
 	// +optional
 	LoadPercent *int32 `json:"loadPercent,omitempty"`
 	// demandMilliRequestsPerSecond is the demand that the role was sized for, in
