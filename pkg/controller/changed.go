@@ -68,13 +68,11 @@ func firm(s *v1alpha1.PDAutoscalerStatus) *v1alpha1.PDAutoscalerStatus {
 		role.Reason, role.Message, role.Wall, role.Tried = "", "", "", nil
 	}
 	// What the replicas teach changes every few intervals, of many services in
-	// the same ones. A restart goes on from the lessons of a little before.
+	// the same ones, as does whether it is used yet. A restart goes on from the
+	// lessons of a little before.
 	f.Model.Prefill.TokensPerSecond = 0
 	f.Model.Decode.AlphaMicroseconds, f.Model.Decode.BetaNanosecondsPerSequence, f.Model.Decode.KappaPicosecondsPerToken = 0, 0, 0
-	if c := f.Model.Calibration; c != nil {
-		c.Prefill = v1alpha1.PrefillCalibration{RoleCalibration: v1alpha1.RoleCalibration{State: c.Prefill.State}}
-		c.Decode = v1alpha1.DecodeCalibration{RoleCalibration: v1alpha1.RoleCalibration{State: c.Decode.State}}
-	}
+	f.Model.Calibration = nil
 	for i := range f.Signals.Sources {
 		f.Signals.Sources[i].Message = ""
 	}

@@ -43,7 +43,7 @@ func TestWorthWriting(t *testing.T) {
 			s.Model.Decode.AlphaMicroseconds = 9050
 			s.Model.Calibration.Decode.Observations, s.Model.Calibration.Decode.Memory = 18, "eighteen"
 		}},
-		"the first lessons": {atOnce, func(s *v1alpha1.PDAutoscalerStatus) { s.Model.Calibration.Prefill.State = v1alpha1.CalibrationInUse }},
+		"the first lessons": {quiet, func(s *v1alpha1.PDAutoscalerStatus) { s.Model.Calibration.Prefill.State = v1alpha1.CalibrationInUse }},
 		"another GPU":       {atOnce, func(s *v1alpha1.PDAutoscalerStatus) { s.Model.Decode.GPU = "H100" }},
 		"a replica":         {atOnce, func(s *v1alpha1.PDAutoscalerStatus) { s.Roles.Decode.Current = 3 }},
 		"a reason":          {atOnce, func(s *v1alpha1.PDAutoscalerStatus) { s.Conditions[0].Reason = "Stale" }},
