@@ -80,7 +80,7 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 	f.StringVar(&s.kubeconfig, "kubeconfig", "", "kubeconfig file; without it $KUBECONFIG, the cluster that this runs in, or ~/.kube/config")
 	f.StringSliceVar(&o.Namespaces, "namespaces", nil, "namespaces whose PDAutoscalers are carried out, separated by commas; without it all")
 	f.IntVar(&o.Concurrency, "concurrency", controller.DefaultConcurrency, "how many PDAutoscalers are worked on at once")
-	f.IntVar(&o.Records, "records", controller.DefaultRecords, "how many decision records are kept of each PDAutoscaler for /debug/decisions, at most: all of them take 16 MiB")
+	f.IntVar(&o.Records, "records", controller.DefaultRecords, "how many decision records are kept of each PDAutoscaler for /debug/decisions, at most: all of them take 16 MiB, or four each")
 
 	f.StringSliceVar(&o.SignalHosts, "signal-hosts", nil, "hosts that PDAutoscalers may name as Prometheus, NATS or etcd, separated by commas, with * for a part of one and a port or none; without it any")
 

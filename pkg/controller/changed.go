@@ -23,9 +23,9 @@ func (r *round) quietTime(resources int) time.Duration {
 }
 
 // writesPerSecond is how many statuses are written for their numbers alone, of
-// all resources together and over time; mostWritesPerSecond is how many where
-// the quiet time of many ends at once, as it does after a start. The rest
-// waits for a later round, and is apart from then on.
+// all resources together and over time; mostWritesPerSecond is how many, after as
+// many at one moment, where the quiet time of many ends at once, as it does after
+// a start. The rest waits for a later round, and is apart from then on.
 const (
 	writesPerSecond     = 5
 	mostWritesPerSecond = 2 * writesPerSecond

@@ -92,7 +92,7 @@ func TestNextRound(t *testing.T) {
 	}
 }
 
-// Where the quiet time of many ends at once, a second sees no more than ten statuses for numbers alone, and all come to be written.
+// Where the quiet time of many ends at once, a second sees no more than ten statuses for numbers alone and ten that were saved up, and all come to be written.
 func TestNumbersOfManyAreSpread(t *testing.T) {
 	clock := clocktesting.NewFakePassiveClock(start)
 	c := &Reconciler{store: newStore(), clock: clock}

@@ -107,11 +107,7 @@ func (c *Collector) Collect(ctx context.Context, targets []Target, now time.Time
 
 	v := view{cfg: &c.cfg, now: now, queue: c.queue, queueErr: queueErr}
 	v.listed = listed
-	for _, p := range c.pods {
-		if !p.listed {
-			v.gone = append(v.gone, p)
-		}
-	}
+	v.gone = c.gone()
 	s := c.signals(&v)
 	if c.prom != nil && c.prom.partial != "" {
 		partly(&s, c.prom.partial)
@@ -260,6 +256,17 @@ func (p *pod) judge(r *reader, how string) {
 	default:
 		p.err = how + ", but has none of " + r.names()
 	}
+}
+
+// gone returns the pods that are no targets any more.
+func (c *Collector) gone() []*pod {
+	var out []*pod
+	for _, p := range c.pods {
+		if !p.listed {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // forgetGone drops pods that are no targets any more and have nothing left in the window.

@@ -35,8 +35,8 @@ func (v *view) intervals(s *planner.Signals, partial bool) (prefill, decode cali
 	decode = v.interval(KindDecode, tokenGap, func(i *calibrate.Interval, g growth) calibrate.Refusal { return g.decode(i) })
 	const fewestForShape = 20 // the variation over a window is surer than that of fewer
 	prefill.LengthSCV = s.InputSCV.Or(1)
-	if lengths != nil && lengths.count >= fewestForShape && lengths.sum > 0 {
-		if scv := lengths.scv(); scv >= 0 {
+	if lengths != nil && lengths.count >= fewestForShape {
+		if scv := lengths.scv(); scv >= 0 { // else they contradict themselves
 			prefill.LengthSCV = scv
 		}
 	}

@@ -3,7 +3,7 @@ package signals
 import "time"
 
 // point is the state of a pod's counters at one time. A controller holds a
-// dozen of each of thousands of pods, which makes them most of its memory: so
+// dozen of each of thousands of pods, which makes them much of its memory: so
 // the quantities stand in one slice, and histograms share their bounds.
 type point struct {
 	at      time.Time

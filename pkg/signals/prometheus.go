@@ -107,7 +107,7 @@ func (c *Collector) takeReply(got *reply, listed []*pod, now time.Time) {
 	var pages map[*pod][]promPage
 	if got.err == nil {
 		c.prom.shift(got.answer)
-		pages = pagesOf(got.promQuery, got.answer.series, listed, c.gone(got.kind), r)
+		pages = pagesOf(got.promQuery, got.answer.series, listed, of(c.gone(), got.kind), r)
 	}
 	for _, p := range of(listed, got.kind) {
 		switch all := pages[p]; {
@@ -121,17 +121,6 @@ func (c *Collector) takeReply(got *reply, listed []*pod, now time.Time) {
 			p.err = "prometheus has no series of the pod: it is not scraped, or its series have other labels"
 		}
 	}
-}
-
-// gone returns the pods of one kind that are no targets any more.
-func (c *Collector) gone(kind Kind) []*pod {
-	var out []*pod
-	for _, p := range c.pods {
-		if !p.listed && p.target.Kind == kind {
-			out = append(out, p)
-		}
-	}
-	return out
 }
 
 // shift moves the times of an answer to our clock.
